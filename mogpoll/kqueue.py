@@ -1,0 +1,266 @@
+"""The poller on kqueue: FreeBSD, macOS, and Linux through libkqueue.
+
+A kqueue registration is the pair of a descriptor and a filter. READ and WRITE are two
+registrations that know nothing of each other, and EV_ONESHOT deletes each of them on its
+own delivery. Armed for both directions, one descriptor can therefore be handed to two
+threads. The contract allows one owner, so every arming has a serial number, carried in
+`udata`:
+
+- `add` and `rearm` draw a new serial and enter it in `_armed`, then change the kernel;
+- a thread that receives an event removes its serial from `_armed`; whoever removes it
+  owns the descriptor, and a twin that comes later finds nothing and is dropped;
+- the twin may also stay in the kernel while the owner works. A later arming of the same
+  filter overwrites it, and if it fires instead its serial is unknown by then.
+
+Serials are never used twice, so an event that was read from the kernel before its
+descriptor was closed cannot be taken for one of the next descriptor with that number.
+
+With one direction armed this costs one system call for each arming, as it must: changing
+and waiting in a single kevent call is not safe here. CPython repeats an interrupted call
+with the same list of changes, which the kernel has applied already; another thread may
+have received the one-shot in between, and the repetition arms it a second time
+(https://github.com/python/cpython/blob/3.11/Modules/selectmodule.c, the loop in
+select_kqueue_control_impl).
+
+FreeBSD wakes every waiting thread for each event and lets all but one go back to sleep.
+It reports regular files as readable for ever and epoll refuses them: they are refused
+here before the kernel is asked.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import select
+import stat
+import threading
+import time
+from typing import Any, NamedTuple
+
+from mogpoll.errors import (
+    AlreadyRegistered,
+    BadDescriptor,
+    NotPollable,
+    NotRegistered,
+    PollerClosed,
+)
+from mogpoll.forking import disown_after_fork
+from mogpoll.interest import Event, Interest, Readiness
+
+# Errors of a change to the kernel's list that leave nothing to do.
+_HARMLESS_ON_ADD = frozenset(
+    {
+        # Old macOS: the pipe's other end is gone. The next read or write will tell.
+        errno.EPIPE,
+    }
+)
+_HARMLESS_ON_DELETE = frozenset(
+    {
+        # The one-shot was delivered, or the filter was never armed.
+        errno.ENOENT,
+        # The descriptor was closed, and the kernel removed its filters then.
+        errno.EBADF,
+    }
+)
+
+_new_event = functools.partial(tuple.__new__, Event)
+
+# The part of `select` that deals with kqueue, or its stand-in: no common type exists.
+Kernel = Any
+
+
+def find_kernel() -> Kernel:
+    """Return the system's own kqueue, else the libkqueue that MOGPOLL_LIBKQUEUE names.
+
+    **Raises:** `OSError` where neither is to be had.
+    """
+    if hasattr(select, "kqueue"):
+        return select
+    path = os.environ.get("MOGPOLL_LIBKQUEUE")
+    if not path:
+        raise OSError(
+            errno.ENOSYS, "this system has no kqueue, and MOGPOLL_LIBKQUEUE names no libkqueue"
+        )
+    from mogpoll.testing import libkqueue
+
+    return libkqueue.load(path)
+
+
+class _Arming(NamedTuple):
+    serial: int
+    filters: int
+
+
+class KqueuePoller:
+    """See `mogpoll.poller.Poller` for the contract of each method.
+
+    **Threads:** `_lock` guards the serial counter and the two tables together. A claim is
+    the removal of one key from `_armed`, which is atomic with and without the interpreter
+    lock. The kernel is changed outside of the lock, except when two filters are concerned:
+    the first of them may fire at once, and the new owner's own change must not be
+    overtaken by our second one. Such a change never sleeps.
+    """
+
+    def __init__(self, kernel: Kernel | None = None) -> None:
+        self._kernel = find_kernel() if kernel is None else kernel
+        self._kqueue = self._kernel.kqueue()
+        self._control = self._kqueue.control
+        self._disowned = False
+        self._lock = threading.Lock()
+        self._serial = 0
+        # descriptor -> its latest arming
+        self._registered: dict[int, _Arming] = {}
+        # serial -> descriptor, for armings whose event nobody has claimed
+        self._armed: dict[int, int] = {}
+        kevent, oneshot = self._kernel.kevent, self._kernel.KQ_EV_ADD | self._kernel.KQ_EV_ONESHOT
+        self._kevent, self._oneshot = kevent, oneshot
+        self._read, self._write = self._kernel.KQ_FILTER_READ, self._kernel.KQ_FILTER_WRITE
+        # Indexed by Interest.
+        self._filters = ((), (self._read,), (self._write,), (self._read, self._write))
+        disown_after_fork(self)
+
+    def add(self, fd: int, interest: Interest) -> None:
+        filters = self._filters[Interest(interest)]
+        self._check_open()
+        _refuse_unpollable(fd)
+        with self._lock:
+            if fd in self._registered:
+                raise AlreadyRegistered(fd)
+            # Under the lock, so that a failure leaves no trace that others could see.
+            serial = self._draw_serial(fd, len(filters))
+            try:
+                self._arm(fd, filters, serial)
+            except BaseException:
+                del self._registered[fd]
+                raise
+
+    def rearm(self, fd: int, interest: Interest) -> None:
+        filters = self._filters[interest]
+        if not filters:
+            raise ValueError(f"{interest!r} is not an interest")
+        with self._lock:
+            try:
+                last = self._registered[fd]
+            except KeyError:
+                self._check_open()
+                raise NotRegistered(fd) from None
+            self._armed.pop(last.serial, None)
+            serial = self._draw_serial(fd, len(filters))
+            if last.filters == 2 or len(filters) == 2:
+                self._arm(fd, filters, serial)
+                return
+        self._arm(fd, filters, serial)
+
+    def forget(self, fd: int) -> None:
+        self._check_open()
+        with self._lock:
+            try:
+                last = self._registered.pop(fd)
+            except KeyError:
+                raise NotRegistered(fd) from None
+            self._armed.pop(last.serial, None)
+        for filter_ in (self._read, self._write):
+            change = self._kevent(fd, filter_, self._kernel.KQ_EV_DELETE)
+            try:
+                self._control([change], 0)
+            except OSError as error:
+                if error.errno not in _HARMLESS_ON_DELETE:
+                    raise
+
+    def wait(self, timeout_s: float | None = None) -> Event | None:
+        deadline = time.monotonic() + timeout_s if timeout_s else None
+        while True:
+            try:
+                ready = self._control(None, 1, timeout_s)
+            except ValueError:
+                raise PollerClosed from None
+            if not ready:
+                return None
+            event = ready[0]
+            fd = self._armed.pop(event.udata, None)
+            if fd is not None:
+                return _new_event((fd, self._readiness(event)))
+            # A late twin, or an event of a descriptor that was forgotten meanwhile.
+            if deadline is not None:
+                timeout_s = max(0.0, deadline - time.monotonic())
+
+    def exchange(
+        self, fd: int, interest: Interest, timeout_s: float | None = None
+    ) -> Event | None:
+        self.rearm(fd, interest)
+        return self.wait(timeout_s)
+
+    def fileno(self) -> int:
+        self._check_open()
+        return int(self._kqueue.fileno())
+
+    def close(self) -> None:
+        if not self._disowned:
+            self._kqueue.close()
+
+    def disown(self) -> None:
+        """Abandon the queue in a forked child, where its number is not ours.
+
+        The object is kept alive for good: before CPython 3.12.1 its destructor closed
+        whatever owns the number now (https://github.com/python/cpython/issues/110395).
+        """
+        self._disowned = True
+        _abandoned.append(self._kqueue)
+        self._kqueue = None
+        self._control = _closed_control
+
+    def _arm(self, fd: int, filters: tuple[int, ...], serial: int) -> None:
+        for filter_ in filters:
+            change = self._kevent(fd, filter_, self._oneshot, 0, 0, serial)
+            try:
+                self._control([change], 0)
+            except OSError as error:
+                if error.errno in _HARMLESS_ON_ADD:
+                    continue
+                self._armed.pop(serial, None)
+                if error.errno == errno.EBADF:
+                    raise BadDescriptor(fd) from None
+                if error.errno == errno.EINVAL:
+                    # The filter does not know this kind of descriptor.
+                    raise NotPollable(fd) from None
+                raise
+            except ValueError:
+                self._armed.pop(serial, None)
+                raise PollerClosed from None
+
+    def _draw_serial(self, fd: int, filters: int) -> int:
+        """Enter a new arming of `fd` by so many filters; the caller holds the lock."""
+        self._serial = serial = self._serial + 1
+        self._registered[fd] = _Arming(serial, filters)
+        self._armed[serial] = fd
+        return serial
+
+    def _readiness(self, event: Any) -> Readiness:
+        readiness = Readiness.READABLE if event.filter == self._read else Readiness.WRITABLE
+        if event.flags & (self._kernel.KQ_EV_EOF | self._kernel.KQ_EV_ERROR):
+            return readiness | Readiness.HANGUP
+        return readiness
+
+    def _check_open(self) -> None:
+        if self._disowned or self._kqueue.closed:
+            raise PollerClosed
+
+
+_abandoned: list[Any] = []
+
+
+def _closed_control(*_: object) -> list[Any]:
+    raise ValueError("the kqueue belongs to the parent process")
+
+
+def _refuse_unpollable(fd: int) -> None:
+    if fd < 0:
+        raise BadDescriptor(fd)
+    try:
+        mode = os.fstat(fd).st_mode
+    except (OSError, OverflowError):
+        raise BadDescriptor(fd) from None
+    # Wakers and other queues have no type at all.
+    if not (stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) or stat.S_IFMT(mode) == 0):
+        raise NotPollable(fd)

@@ -1,0 +1,112 @@
+"""The contract that every backend keeps, and the choice of a backend.
+
+A poller is one kernel queue of ready descriptors that any number of threads share.
+Registrations are one-shot: an event is given to exactly one thread, and the descriptor
+then stays silent until that thread re-arms it. Whoever received the event owns the
+descriptor until it calls `rearm` or `forget`; from the moment `rearm` is *called*,
+another thread may own it already.
+
+Portability
+-----------
+What holds on every backend:
+
+- An interest of READ_WRITE has one owner as well. On kqueue the two directions are two
+  registrations; the backend recognises the late twin of a claimed event and drops it.
+- Readiness is a hint. Another process may have drained the socket, and kqueue delivers a
+  queued one-shot as it was when it was queued. Try the operation; when it would block,
+  re-arm.
+- A registration covers a descriptor number until it is forgotten. Forget before closing:
+  a number that was closed and not forgotten counts as registered, and a later `add` of
+  it is refused with `AlreadyRegistered`.
+- Never duplicate a registered descriptor (`dup`, `fork`): epoll keys on the open file and
+  would go on telling of the copy.
+- Sockets, pipes and wakers can be added. Files and directories are refused.
+- A peer's half close is told as READABLE and HANGUP to a reader.
+- Closing a poller does not wake its waiters: stop the threads first.
+- A poller does not survive `fork`: in the child every method raises `PollerClosed`.
+
+What differs and cannot be hidden:
+
+- Which of several waiting threads is woken. Linux wakes the last one that went to sleep,
+  FreeBSD wakes all and lets one of them have the event.
+- Whether a descriptor that was armed for nothing but WRITE tells of a hang-up.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mogpoll.interest import Event, Interest
+
+
+class Poller(Protocol):
+    """One shared queue of ready descriptors.
+
+    **Threads:** every method but `close` may be called from any thread at any time.
+    `rearm`, `exchange` and `forget` of a descriptor belong to its owner.
+    """
+
+    def add(self, fd: int, interest: Interest) -> None:
+        """Register `fd` and arm it once.
+
+        **Raises:** `AlreadyRegistered`, `NotPollable`, `BadDescriptor`, `PollerClosed`.
+        """
+
+    def rearm(self, fd: int, interest: Interest) -> None:
+        """Arm the registered `fd` once more; whatever was armed before is replaced.
+
+        **Raises:** `NotRegistered`, `BadDescriptor`, `PollerClosed`.
+        """
+
+    def forget(self, fd: int) -> None:
+        """Remove `fd`; an event that is not yet received is dropped.
+
+        **Raises:** `NotRegistered`, `PollerClosed`.
+        """
+
+    def wait(self, timeout_s: float | None = None) -> Event | None:
+        """Sleep until there is an event for this thread; None when the time is over.
+
+        Signals do not end the wait. `timeout_s` None waits for ever, 0 only looks.
+
+        **Raises:** `PollerClosed`.
+        """
+
+    def exchange(
+        self, fd: int, interest: Interest, timeout_s: float | None = None
+    ) -> Event | None:
+        """Re-arm `fd`, then wait for the next event of any descriptor."""
+
+    def fileno(self) -> int:
+        """Return the queue's own descriptor; it polls readable while an event is queued."""
+
+    def close(self) -> None:
+        """Release the queue. Call it once no thread waits; twice does no harm."""
+
+
+def open_poller() -> Poller:
+    """Return a poller of the platform's own backend.
+
+    The environment variable MOGPOLL_BACKEND (`epoll` or `kqueue`) overrides the choice.
+    Where the system has no kqueue of its own, MOGPOLL_LIBKQUEUE names the libkqueue
+    library to take instead.
+
+    **Raises:** `ValueError` for an unknown backend, `OSError` where it cannot be had.
+    """
+    name = os.environ.get("MOGPOLL_BACKEND") or _native_backend()
+    if name == "epoll":
+        from mogpoll.epoll import EpollPoller
+
+        return EpollPoller()
+    if name == "kqueue":
+        from mogpoll.kqueue import KqueuePoller, find_kernel
+
+        return KqueuePoller(find_kernel())
+    raise ValueError(f"MOGPOLL_BACKEND={name!r} is neither 'epoll' nor 'kqueue'")
+
+
+def _native_backend() -> str:
+    return "epoll" if hasattr(select, "epoll") else "kqueue"
