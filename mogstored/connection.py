@@ -1,0 +1,106 @@
+"""A client's connection: its socket, and what all protocols do with one."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from abc import ABC, abstractmethod
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mogpoll import Next
+
+if TYPE_CHECKING:
+    from mogstored.service import Service
+
+_log = logging.getLogger("mogstored")
+
+# The client or the network between went away. Nobody's fault, and nobody's concern.
+_GONE = frozenset(
+    {
+        errno.ENOTCONN,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+        errno.ENETRESET,
+        errno.EHOSTDOWN,
+    }
+)
+
+
+class Workspace:
+    """What each worker thread lends to the step it runs: a buffer for large bodies."""
+
+    BUFFER_SIZE = 1024 * 1024
+
+    def __init__(self) -> None:
+        # Memory that is never touched costs nothing: the pages come with the first use.
+        self.buffer = memoryview(bytearray(self.BUFFER_SIZE))
+
+
+class Connection(ABC):
+    """A socket with the protocol's state on top; stepped by one worker at a time.
+
+    `active_at` is the time of the last step on the monotonic clock, and read by others.
+    """
+
+    __slots__ = ("active_at", "expired", "has_slot", "service", "sock")
+
+    may_expire = False
+    """Whether a client of this protocol may be given up when descriptors run out."""
+
+    def __init__(self, sock: socket.socket, service: Service) -> None:
+        self.sock = sock
+        self.service = service
+        self.active_at = monotonic()
+        self.expired = False
+        self.has_slot = False
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def step(self, workspace: Workspace) -> Next:
+        try:
+            verdict = self.advance(workspace)
+        except (ConnectionError, TimeoutError) as error:
+            return self._vanish(error)
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+            return self._vanish(error)
+        if verdict is not Next.PARKED:
+            self.active_at = monotonic()
+        return verdict
+
+    @abstractmethod
+    def advance(self, workspace: Workspace) -> Next:
+        """Do what the protocol can do now, and say what is next."""
+
+    def is_idle(self) -> bool:
+        """Say whether nothing of a request has arrived. Called by others at any time."""
+        return False
+
+    def hang_up(self) -> None:
+        """End the conversation, so that the next step finds it over. Called as owner."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # The client was quicker.
+            return
+
+    def peer(self) -> str:
+        """Return the client's address as `ip:port`, for the log."""
+        try:
+            host, port = self.sock.getpeername()[:2]
+        except OSError:
+            return "unknown peer"
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def close(self) -> None:
+        self.service.clients.note_closed(self)
+        self.sock.close()
+
+    def _vanish(self, error: OSError) -> Next:
+        _log.debug("%s: %s", type(self).__name__, error)
+        return Next.CLOSE

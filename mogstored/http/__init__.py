@@ -1,0 +1,1 @@
+"""The storage node's HTTP interface."""

@@ -1,0 +1,18 @@
+"""Dates as HTTP writes them (RFC 9110 section 5.6.7), in English whatever the locale."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from functools import lru_cache
+from time import time
+
+
+@lru_cache(maxsize=1024)
+def format_date(second: int) -> bytes:
+    """Return the second since the epoch as `Sun, 06 Nov 1994 08:49:37 GMT`."""
+    return formatdate(second, usegmt=True).encode("ascii")
+
+
+def date_now() -> bytes:
+    """Return the present second; the text is made once a second."""
+    return format_date(int(time()))

@@ -1,0 +1,226 @@
+"""PUT: a body becomes a file, whole or not at all.
+
+A whole file is written beside its final name and renamed over it when it is complete and
+its checksum is right; until then the name shows what it showed before, and whatever ends
+the upload early removes the temporary file. A Content-Range writes into the file itself,
+for clients that build large files from parts, and has no way back.
+
+All checks that need no disk come first, so that a refused request leaves no trace.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from mogpoll import Next, last_data_received_ms
+from mogstored.connection import Workspace
+from mogstored.http import failures, response
+from mogstored.http.chunked import ChunkedDecoder
+from mogstored.http.request import BadRequest, Request
+from mogstored.storage.paths import is_climbing, is_storable
+
+if TYPE_CHECKING:
+    from mogstored.http.session import HTTPSession
+
+_log = logging.getLogger("mogstored")
+
+# Other clients get their turn after so much of one body.
+_TURN = 4 * Workspace.BUFFER_SIZE
+
+
+def answer(session: HTTPSession, request: Request, workspace: Workspace) -> Next:
+    """Check a PUT and start on it."""
+    if session.get_only:
+        return session.refuse(405)
+    if is_climbing(request.path):
+        return session.refuse(403)
+    if not is_storable(request.path):
+        return session.refuse(400)
+    fields = request.fields
+    asked = fields.content_range
+    if asked is not None and (
+        fields.chunked or fields.content_length != asked.last - asked.first + 1
+    ):
+        return session.refuse(400)
+    upload = session.work = Upload(session, request)
+    return upload.advance(session, workspace)
+
+
+class Upload:
+    """A body on its way to the disk."""
+
+    def __init__(self, session: HTTPSession, request: Request) -> None:
+        fields = request.fields
+        self._path = request.path
+        self._fields = fields
+        self._docroot = session.service.docroot
+        self._device = session.service.devices.of(request.path)
+        self._fd = -1
+        self._temporary: bytes | None = None
+        self._offset = fields.content_range.first if fields.content_range else 0
+        self._left = fields.content_length or 0
+        self._decoder = ChunkedDecoder() if fields.chunked else None
+        checked = fields.content_md5 is not None or fields.md5_in_trailer
+        self._md5 = hashlib.md5(usedforsecurity=False) if checked else None
+        self._peer = ""
+
+    def advance(self, session: HTTPSession, workspace: Workspace) -> Next:
+        if not self._device.enter(session):
+            return Next.PARKED
+        try:
+            return self._go_on(session, workspace)
+        finally:
+            self._device.leave()
+
+    def abandon(self) -> None:
+        """Remove what is not complete; the name shows what it showed before."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            _close_quietly(fd)
+        temporary, self._temporary = self._temporary, None
+        if temporary is not None:
+            try:
+                self._docroot.unlink(temporary)
+            except OSError as error:
+                _log.error("unlink /%s failed: %s", temporary.decode(), error.strerror)
+
+    def _go_on(self, session: HTTPSession, workspace: Workspace) -> Next:
+        """Open, receive and commit, as far as it goes now; a slot is held."""
+        if self._fd < 0:
+            try:
+                failures.retried_under_pressure(session.service, self._open)
+            except OSError as error:
+                status = failures.status_of(error, failures.CREATE, self._path, "PUT")
+                return session.refuse(status)
+            session.service.devices.learn(self._path)
+            if self._fields.expects_continue and not session.pending and not self._complete():
+                session.sock.send(response.CONTINUE)
+        try:
+            status = self._receive(session, workspace)
+        except BadRequest as refused:
+            status = refused.status
+        except (ConnectionError, TimeoutError) as error:
+            return self._lose(session, error.strerror or str(error))
+        if isinstance(status, Next):
+            return status
+        self.abandon()
+        return session.refuse(status)
+
+    def _open(self) -> None:
+        if self._fields.content_range is None:
+            self._fd, self._temporary = self._docroot.create_temporary(self._path)
+        else:
+            self._fd = self._docroot.open_in_place(self._path)
+
+    def _complete(self) -> bool:
+        return self._decoder.done if self._decoder is not None else not self._left
+
+    def _receive(self, session: HTTPSession, workspace: Workspace) -> Next | int:
+        """Store what has arrived; return what is next, or the status of a refusal."""
+        buffer, turn = workspace.buffer, _TURN
+        try:
+            if session.pending:
+                pending, session.pending = session.pending, b""
+                session.pending = pending[self._store(memoryview(pending)) :]
+            while not self._complete():
+                if turn <= 0:
+                    return Next.READ
+                wanted = len(buffer)
+                if self._decoder is None:
+                    wanted = min(wanted, self._left)
+                try:
+                    size = session.sock.recv_into(buffer, wanted)
+                except BlockingIOError:
+                    return self._await(session)
+                if not size:
+                    return self._lose(session, "premature EOF")
+                taken = self._store(buffer[:size])
+                if taken < size:
+                    session.pending = bytes(buffer[taken:size])
+                turn -= size
+        except (ConnectionError, TimeoutError, BadRequest):
+            raise
+        except OSError as error:
+            return failures.status_of(error, failures.WRITE, self._path, "write to")
+        return self._commit(session)
+
+    def _await(self, session: HTTPSession) -> Next:
+        # Asked for now, since a client that has vanished has no address any more.
+        self._peer = self._peer or session.peer()
+        return Next.READ
+
+    def _store(self, data: memoryview) -> int:
+        """Write the part of `data` that belongs to the body; return the bytes consumed."""
+        if self._decoder is None:
+            taken = min(self._left, len(data))
+            self._write(data[:taken])
+            self._left -= taken
+            return taken
+        pieces, taken = self._decoder.decode(data)
+        for piece in pieces:
+            self._write(piece)
+        return taken
+
+    def _write(self, data: memoryview) -> None:
+        if self._md5 is not None:
+            self._md5.update(data)
+        while data:
+            written = os.pwrite(self._fd, data, self._offset)
+            if not written:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._offset += written
+            data = data[written:]
+
+    def _commit(self, session: HTTPSession) -> Next | int:
+        keep_alive = self._fields.keep_alive
+        if not self._is_genuine():
+            self.abandon()
+            return session.answer(response.short(400, keep_alive), keep_alive)
+        fd = self._fd
+        try:
+            os.fchmod(fd, self._docroot.file_mode)
+            self._fd = -1
+            # Before the rename: a network file system may find out only now that it is full.
+            os.close(fd)
+            if self._temporary is not None:
+                self._docroot.rename(self._temporary, self._path)
+                self._temporary = None
+        except OSError as error:
+            return failures.status_of(error, failures.WRITE, self._path, "store of")
+        return session.answer(response.short(201, keep_alive), keep_alive)
+
+    def _is_genuine(self) -> bool:
+        """Compare the checksums that were promised with the body's."""
+        if self._md5 is None:
+            return True
+        actual = base64.b64encode(self._md5.digest())
+        promised = []
+        if self._fields.content_md5 is not None:
+            promised.append(self._fields.content_md5)
+        if self._fields.md5_in_trailer and self._decoder is not None:
+            promised.append(self._decoder.content_md5 or b"")
+        return all(md5 == actual for md5 in promised)
+
+    def _lose(self, session: HTTPSession, reason: str) -> Next:
+        """The client went away: clean up, then say so in the log."""
+        self.abandon()
+        peer = self._peer or session.peer()
+        path = self._path.decode("ascii")
+        _log.error("PUT /%s failed from %s after %d bytes: %s", path, peer, self._offset, reason)
+        silence = last_data_received_ms(session.sock)
+        if silence is not None:
+            _log.error("last_data_recv=%dms from %s for PUT /%s", silence, peer, path)
+        return Next.CLOSE
+
+
+def _close_quietly(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        # The file is being thrown away.
+        return

@@ -1,0 +1,1 @@
+"""The process around the node: signals, limits, and later its workers."""

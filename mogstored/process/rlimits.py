@@ -1,0 +1,27 @@
+"""The limit of open files: raised as far as it may be, never lowered."""
+
+from __future__ import annotations
+
+import logging
+import resource
+
+_log = logging.getLogger("mogstored")
+
+
+def raise_open_files(wanted: int) -> None:
+    """Allow this process `wanted` open files, or as many as the system grants."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    unlimited = hard == resource.RLIM_INFINITY
+    try:
+        if not unlimited and hard < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+        else:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return
+    except (ValueError, OSError):
+        # Only the superuser may raise the hard limit.
+        granted = soft if unlimited else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+    _log.warning("cannot open %d files as maxconns asks, only %d", wanted, granted)

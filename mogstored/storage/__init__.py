@@ -1,0 +1,1 @@
+"""What lies below the docroot: devices, files, checksums."""
