@@ -1,0 +1,1 @@
+"""The measured comparison of mogstored with its peers: `python -m bench`."""
