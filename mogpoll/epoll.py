@@ -76,7 +76,7 @@ _new_event = functools.partial(tuple.__new__, Event)
 class EpollPoller:
     """See `mogpoll.poller.Poller` for the contract of each method.
 
-    **Threads:** `_registered` is touched by single set operations only, each atomic with
+    **Threads:** `_registered` is touched by single dict operations only, each atomic with
     and without the interpreter lock; the kernel decides every race between two of them.
     """
 
@@ -86,7 +86,7 @@ class EpollPoller:
         self._epoll = select.epoll()
         self._poll = self._epoll.poll
         self._modify = self._epoll.modify
-        self._registered: set[int] = set()
+        self._registered: dict[int, object] = {}
         disown_after_fork(self)
 
     def add(self, fd: int, interest: Interest) -> None:
@@ -95,13 +95,15 @@ class EpollPoller:
             raise PollerClosed
         if fd < 0:
             raise BadDescriptor(fd)
-        if fd in self._registered:
+        # Before the kernel knows: the event may be received, and the descriptor forgotten
+        # by its new owner, before the call returns here.
+        if self._registered.setdefault(fd, claim := object()) is not claim:
             raise AlreadyRegistered(fd)
         try:
             self._epoll.register(fd, mask)
         except (OSError, OverflowError, ValueError) as error:
+            del self._registered[fd]
             raise self._refusal(fd, error) from None
-        self._registered.add(fd)
 
     def rearm(self, fd: int, interest: Interest) -> None:
         try:
@@ -116,7 +118,7 @@ class EpollPoller:
         if self._epoll.closed:
             raise PollerClosed
         try:
-            self._registered.remove(fd)
+            del self._registered[fd]
         except KeyError:
             raise NotRegistered(fd) from None
         try:

@@ -172,7 +172,7 @@ class WorkerPool(Generic[T, W]):
             try:
                 self._poller.add(fd, interest)
             except BaseException:
-                del self._armed[fd]
+                self._armed.pop(fd, None)
                 raise
 
     def resume(self, task: T) -> None:

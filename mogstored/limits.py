@@ -96,7 +96,7 @@ class Clients:
         idle just after it was looked at, so this looks again from time to time.
         """
         while self.count():
-            self._pool.kick(Connection.is_idle)
+            self._pool.kick(lambda connection: connection.is_idle())
             with self._closed:
                 self._closed.wait_for(lambda: not self._open, _DRAIN_INTERVAL_S)
 

@@ -48,6 +48,7 @@ _PATH = rb"/++([A-Za-z0-9/.-]{0,%d})" % (MAX_PATH - 1)
 _REQUEST_LINE = re.compile(
     rb"(?:\r\n)?(%b) (?:%b)?%b HTTP/1\.([01])\r\n" % (b"|".join(_METHODS), _AUTHORITY, _PATH)
 )
+_TARGET = re.compile(rb"(?:%b)?%b" % (_AUTHORITY, _PATH))
 _TARGET_BEGIN = re.compile(rb"(?:%b)?(?:%b)?" % (_AUTHORITY, _PATH))
 _MD5 = re.compile(rb"[A-Za-z0-9+/]{22}==")
 # llhttp notices an overflow before the line ends.
@@ -55,6 +56,9 @@ _LENGTH_FIELD = re.compile(rb"(?i:\r\ncontent-length):[ \t]*([0-9]+)[ \t]*(?:\r\
 
 # The fields of a request line that llhttp is shown with a block; it affects no field.
 _LINES = (b"PUT / HTTP/1.0\r\n", b"PUT / HTTP/1.1\r\n")
+
+# What llhttp is shown before a trailer.
+_BEFORE_TRAILER = b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
 
 # Blocks of fields up to this size are kept parsed, and so many of them.
 _KEPT_SIZE = 512
@@ -127,9 +131,11 @@ def parse_fields(block: bytes, minor: int) -> Fields:
 def parse_trailer(block: bytes) -> bytes | None:
     """Return the Content-MD5 of a chunked body's trailer, its last CRLF included, if any.
 
+    Other fields mean nothing here, whatever they are called.
+
     **Raises:** `BadRequest`.
     """
-    return _parse_fields(block, 1).content_md5
+    return _checked_md5(_collect(_BEFORE_TRAILER + block, _IN_TRAILER).get(b"content-md5"))
 
 
 class PartialHead:
@@ -189,7 +195,7 @@ def _may_begin(line: bytes) -> bool:
         return False
     if not blank:
         return b"http://".startswith(target) or _TARGET_BEGIN.fullmatch(target) is not None
-    return _TARGET_BEGIN.fullmatch(target) is not None and any(
+    return _TARGET.fullmatch(target) is not None and any(
         known.startswith(version) for known in _VERSIONS
     )
 
@@ -199,14 +205,15 @@ class _Ignored:
 
 
 class _Collector:
-    """Callbacks that gather the fields which mean something to the node."""
+    """Callbacks that gather the fields of some names."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: frozenset[bytes]) -> None:
+        self._names = names
         self.values: dict[bytes, bytes] = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name not in _MEANINGFUL:
+        if name not in self._names:
             return
         value = value.rstrip(b" \t")
         known = self.values.setdefault(name, value)
@@ -226,13 +233,19 @@ _MEANINGFUL = _LISTS | {
     b"range",
     b"transfer-encoding",
 }
+_IN_TRAILER = frozenset({b"content-md5"})
 
 
 def _parse_fields(block: bytes, minor: int) -> Fields:
-    collector = _Collector()
+    return _interpret(_collect(_LINES[minor] + block, _MEANINGFUL), minor)
+
+
+def _collect(message: bytes, names: frozenset[bytes]) -> dict[bytes, bytes]:
+    """Let llhttp read a message; return the values of its fields of these names."""
+    collector = _Collector(names)
     parser = httptools.HttpRequestParser(collector)
     try:
-        parser.feed_data(_LINES[minor] + block)
+        parser.feed_data(message)
     except httptools.HttpParserUpgrade:
         # An offer to switch protocols, which is not taken up: an ordinary request.
         pass
@@ -241,8 +254,8 @@ def _parse_fields(block: bytes, minor: int) -> Fields:
             raise error.__context__ from None
         raise
     except httptools.HttpParserError as error:
-        raise _refusal(error, b"\r\n" + block) from None
-    return _interpret(collector.values, minor)
+        raise _refusal(error, message) from None
+    return collector.values
 
 
 _parse_fields_once = lru_cache(maxsize=_KEPT_COUNT)(_parse_fields)
@@ -264,9 +277,6 @@ def _interpret(values: dict[bytes, bytes], minor: int) -> Fields:
     coding, length = get(b"transfer-encoding"), get(b"content-length")
     if coding is not None and coding.lower() != b"chunked":
         raise BadRequest(f"unknown transfer coding: {coding!r}")
-    md5 = get(b"content-md5")
-    if md5 is not None and _MD5.fullmatch(md5) is None:
-        raise BadRequest(f"malformed Content-MD5: {md5!r}")
     range_, content_range = get(b"range"), get(b"content-range")
     try:
         return Fields(
@@ -274,7 +284,7 @@ def _interpret(values: dict[bytes, bytes], minor: int) -> Fields:
             content_length=None if length is None else parse_size(length),
             chunked=coding is not None,
             content_range=None if content_range is None else parse_content_range(content_range),
-            content_md5=md5,
+            content_md5=_checked_md5(get(b"content-md5")),
             md5_in_trailer=b"content-md5" in _tokens(get(b"trailer")),
             range_=None if range_ is None else parse_range(range_),
             expects_continue=minor == 1 and get(b"expect", b"").lower() == b"100-continue",
@@ -283,6 +293,12 @@ def _interpret(values: dict[bytes, bytes], minor: int) -> Fields:
         raise BadRequest(str(error), 507) from None
     except ValueError as error:
         raise BadRequest(str(error)) from None
+
+
+def _checked_md5(value: bytes | None) -> bytes | None:
+    if value is not None and _MD5.fullmatch(value) is None:
+        raise BadRequest(f"malformed Content-MD5: {value!r}")
+    return value
 
 
 def _keeps_alive(connection: bytes | None, minor: int) -> bool:

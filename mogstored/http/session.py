@@ -52,21 +52,10 @@ class HTTPSession(Connection):
         self._lingers = False
 
     def advance(self, workspace: Workspace) -> Next:
-        if self.work is not None:
-            return self.work.advance(self, workspace)
-        data = self.pending
-        if not data:
-            try:
-                data = self.sock.recv(_RECV_SIZE)
-            except BlockingIOError:
-                return self._await_request()
-            if not data:
-                return Next.CLOSE
         try:
-            request = self._next_request(data)
-            if request is None:
-                return Next.READ
-            return self._dispatch(request, workspace)
+            if self.work is not None:
+                return self.work.advance(self, workspace)
+            return self._serve_next(workspace)
         except BadRequest as refused:
             return self.refuse(refused.status)
 
@@ -108,6 +97,20 @@ class HTTPSession(Connection):
         if self.work is not None:
             self.work.abandon()
         super().close()
+
+    def _serve_next(self, workspace: Workspace) -> Next:
+        data = self.pending
+        if not data:
+            try:
+                data = self.sock.recv(_RECV_SIZE)
+            except BlockingIOError:
+                return self._await_request()
+            if not data:
+                return Next.CLOSE
+        request = self._next_request(data)
+        if request is None:
+            return Next.READ
+        return self._dispatch(request, workspace)
 
     def _await_request(self) -> Next:
         if self.service.draining and self._partial is None:
