@@ -13,6 +13,7 @@ from mogpoll.errors import (
     PollError,
 )
 from mogpoll.interest import Event, Interest, Readiness
+from mogpoll.iopriority import lowered_io_priority
 from mogpoll.kqueue import KqueuePoller
 from mogpoll.poller import Poller, open_poller
 from mogpoll.sendfile import sendfile
@@ -42,6 +43,7 @@ __all__ = [
     "WorkerPool",
     "install_poke_handler",
     "last_data_received_ms",
+    "lowered_io_priority",
     "open_poller",
     "sendfile",
 ]

@@ -128,7 +128,7 @@ class Acceptor:
         connection = self._wrap(fd)
         if not _HAS_ACCEPT4:
             connection.setblocking(False)
-        if self._own_address is not None and connection.getpeername() == self._own_address:
+        if self._own_address is not None and _peer_of(connection) == self._own_address:
             connection.close()
             return
         try:
@@ -147,8 +147,7 @@ class Acceptor:
             os.set_blocking(self._listener.fileno(), True)
             return True
         if number in _PRESSURE:
-            relieved = self._on_pressure is not None and self._on_pressure(error)
-            if not relieved:
+            if not self._is_relieved(error):
                 self._resumed.wait(_PRESSURE_PAUSE_S)
             return True
         if self._running:
@@ -159,23 +158,38 @@ class Acceptor:
             )
         return False
 
+    def _is_relieved(self, error: OSError) -> bool:
+        if self._on_pressure is None:
+            return False
+        try:
+            return self._on_pressure(error)
+        except Exception:
+            _log.exception("could not relieve the pressure")
+            return False
+
     def _connect_until_gone(self) -> None:
         """Wake the thread by connecting to it, where it cannot be signalled.
 
-        Another process that shares the listener may take the connection; so, again.
+        Another process that shares the listener may take the connection; so, again. Ours
+        is not passed on, save on a UNIX listener, where no peer can be told from another.
         """
+        address = self._listener.getsockname()
         while self._thread.is_alive():
             with socket.socket(self._listener.family, self._listener.type) as waker:
                 waker.settimeout(1.0)
                 try:
-                    waker.bind((self._listener.getsockname()[0], 0))
-                    self._own_address = waker.getsockname()
-                    waker.connect(self._listener.getsockname())
+                    if isinstance(address, tuple):
+                        waker.bind((_LOOPBACK.get(address[0], address[0]), 0))
+                        self._own_address = waker.getsockname()
+                    waker.connect(address)
                 except OSError:
                     # A full backlog, say. The thread is awake then.
                     time.sleep(_PRESSURE_PAUSE_S)
                 self._thread.join(_PRESSURE_PAUSE_S)
 
+
+# From where to connect to a listener on every address, to know our own connection again.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 _SOCK_NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
 _SOCK_CLOEXEC = getattr(socket, "SOCK_CLOEXEC", 0)
@@ -195,6 +209,14 @@ def _accept4(listener_fd: int) -> int:
     if not _HAS_ACCEPT4:
         os.set_inheritable(fd, False)
     return int(fd)
+
+
+def _peer_of(connection: socket.socket) -> object:
+    try:
+        return connection.getpeername()
+    except OSError:
+        # Reset already.
+        return None
 
 
 def _name_of(listener: socket.socket) -> str:

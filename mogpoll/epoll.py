@@ -25,6 +25,7 @@ import errno
 import functools
 import itertools
 import select
+from operator import index
 
 from mogpoll.errors import (
     AlreadyRegistered,
@@ -90,7 +91,7 @@ class EpollPoller:
         disown_after_fork(self)
 
     def add(self, fd: int, interest: Interest) -> None:
-        mask = _MASKS[Interest(interest)]
+        fd, mask = index(fd), _MASKS[Interest(interest)]
         if self._epoll.closed:
             raise PollerClosed
         if fd < 0:
@@ -106,15 +107,18 @@ class EpollPoller:
             raise self._refusal(fd, error) from None
 
     def rearm(self, fd: int, interest: Interest) -> None:
+        # Refuses what `select.epoll` would take: an object that has a descriptor.
+        fd = index(fd)
         try:
             self._modify(fd, _MASKS[interest])
-        except (OSError, OverflowError, ValueError) as error:
+        except (OSError, OverflowError, ValueError, IndexError, TypeError) as error:
             Interest(interest)
             if fd not in self._registered and not self._epoll.closed:
                 raise NotRegistered(fd) from None
             raise self._refusal(fd, error) from None
 
     def forget(self, fd: int) -> None:
+        fd = index(fd)
         if self._epoll.closed:
             raise PollerClosed
         try:
@@ -128,6 +132,9 @@ class EpollPoller:
             return
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
+        if timeout_s is not None and timeout_s < 0:
+            # A kernel would take it for: as long as it takes.
+            timeout_s = 0
         try:
             ready = self._poll(timeout_s, 1)
         except ValueError:

@@ -36,6 +36,7 @@ import select
 import stat
 import threading
 import time
+from operator import index
 from typing import Any, NamedTuple
 
 from mogpoll.errors import (
@@ -121,9 +122,11 @@ class KqueuePoller:
         disown_after_fork(self)
 
     def add(self, fd: int, interest: Interest) -> None:
-        filters = self._filters[Interest(interest)]
+        fd, filters = index(fd), self._filters[Interest(interest)]
         self._check_open()
-        _refuse_unpollable(fd)
+        # A number that is registered stays so, even if it was closed meanwhile.
+        if fd not in self._registered:
+            _refuse_unpollable(fd)
         with self._lock:
             if fd in self._registered:
                 raise AlreadyRegistered(fd)
@@ -136,7 +139,11 @@ class KqueuePoller:
                 raise
 
     def rearm(self, fd: int, interest: Interest) -> None:
-        filters = self._filters[interest]
+        fd = index(fd)
+        try:
+            filters = self._filters[interest]
+        except (IndexError, TypeError):
+            filters = ()
         if not filters:
             raise ValueError(f"{interest!r} is not an interest")
         with self._lock:
@@ -153,6 +160,7 @@ class KqueuePoller:
         self._arm(fd, filters, serial)
 
     def forget(self, fd: int) -> None:
+        fd = index(fd)
         self._check_open()
         with self._lock:
             try:
@@ -169,6 +177,8 @@ class KqueuePoller:
                     raise
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
+        if timeout_s is not None and timeout_s < 0:
+            timeout_s = 0
         deadline = time.monotonic() + timeout_s if timeout_s else None
         while True:
             try:
@@ -206,6 +216,8 @@ class KqueuePoller:
         whatever owns the number now (https://github.com/python/cpython/issues/110395).
         """
         self._disowned = True
+        # Held, perhaps, by a thread that did not come along into the child.
+        self._lock = threading.Lock()
         _abandoned.append(self._kqueue)
         self._kqueue = None
         self._control = _closed_control

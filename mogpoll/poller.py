@@ -30,6 +30,9 @@ What differs and cannot be hidden:
 - Which of several waiting threads is woken. Linux wakes the last one that went to sleep,
   FreeBSD wakes all and lets one of them have the event.
 - Whether a descriptor that was armed for nothing but WRITE tells of a hang-up.
+- What becomes of a number that was closed, not forgotten, and given to another file:
+  epoll refuses to re-arm it with `NotRegistered`, kqueue arms the other file.
+- Character devices such as terminals: some systems poll them, others refuse.
 """
 
 from __future__ import annotations
@@ -70,7 +73,7 @@ class Poller(Protocol):
     def wait(self, timeout_s: float | None = None) -> Event | None:
         """Sleep until there is an event for this thread; None when the time is over.
 
-        Signals do not end the wait. `timeout_s` None waits for ever, 0 only looks.
+        Signals do not end the wait. `timeout_s` None waits for ever, 0 or less only looks.
 
         **Raises:** `PollerClosed`.
         """

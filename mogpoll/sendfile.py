@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
 
 # One call never moves more than this, so that one download cannot hold a thread while the
 # client's socket takes everything at memory speed.
@@ -25,6 +26,9 @@ _COPY_BLOCK = 128 * 1024
 _UNSUPPORTED = frozenset(
     {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOTSOCK}
 )
+
+# Absent on some systems.
+_os_sendfile: Callable[[int, int, int, int], int] | None = getattr(os, "sendfile", None)
 
 
 def sendfile(connection: socket.socket, fd: int, offset: int, count: int) -> int:
@@ -42,10 +46,10 @@ def sendfile(connection: socket.socket, fd: int, offset: int, count: int) -> int
     if connection.gettimeout() != 0.0:
         raise ValueError("sendfile needs a non-blocking socket")
     count = min(count, MAX_COUNT)
-    if not hasattr(os, "sendfile"):
+    if _os_sendfile is None:
         return copy_file(connection, fd, offset, count)
     try:
-        return os.sendfile(connection.fileno(), fd, offset, count)
+        return _os_sendfile(connection.fileno(), fd, offset, count)
     except BlockingIOError:
         raise
     except OSError as error:

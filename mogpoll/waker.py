@@ -19,6 +19,7 @@ it is triggered, and events of a one-shot one were lost on FreeBSD
 from __future__ import annotations
 
 import os
+import select
 from typing import TYPE_CHECKING
 
 from mogpoll.errors import NotPollable
@@ -82,9 +83,12 @@ class Waker:
         except NotPollable:
             if not self._is_eventfd:
                 raise
+            was_woken = _is_readable(self._read_fd)
             self.close()
             self._read_fd, self._write_fd = _open_pipe()
             self._is_eventfd = False
+            if was_woken:
+                self.wake()
             poller.add(self._read_fd, Interest.READ)
         return self._read_fd
 
@@ -125,6 +129,12 @@ def _open_eventfd() -> tuple[int, int] | None:
     except OSError:
         return None
     return fd, fd
+
+
+def _is_readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _open_pipe() -> tuple[int, int]:

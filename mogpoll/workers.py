@@ -28,7 +28,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from mogpoll.elastic import Elastic, Look
-from mogpoll.errors import PollError
+from mogpoll.errors import AlreadyRegistered, PollError
 from mogpoll.interest import Interest
 from mogpoll.stopping import signals_blocked
 from mogpoll.waker import BouncingWaker
@@ -85,13 +85,11 @@ class Task(Protocol[Workspace]):
 class _Worker:
     """A thread's record, written by its thread alone save where noted."""
 
-    __slots__ = ("arming", "dismissed", "gate", "seen_steps", "steps", "thread", "waiting")
+    __slots__ = ("dismissed", "gate", "seen_steps", "steps", "thread", "waiting")
 
     def __init__(self) -> None:
         self.waiting = False
         self.steps = 0
-        # The descriptor between its entry into the table and the end of its re-arming.
-        self.arming = -1
         # The monitor's.
         self.seen_steps = 0
         # Set by others before they open the gate of a thread that should end.
@@ -118,7 +116,8 @@ class WorkerPool(Generic[T, W]):
     **Threads:** all methods may be called from any thread, `stop` and `resize` from any
     that is not a worker's. `_lock` guards the list of workers, the parked ones and the
     counts of those to leave; `_claims` is held by whoever arms or claims a task without
-    being the worker that stepped it. `_armed` is touched by single dict operations.
+    being the worker that stepped it. `_armed`, `_arming` and `_idents` are touched by
+    single operations.
     """
 
     def __init__(
@@ -137,6 +136,8 @@ class WorkerPool(Generic[T, W]):
         self._name = name
         self._spare = _default_spare() if spare is None else spare
         self._armed: dict[int, T] = {}
+        # Descriptors between their entry into the table and the end of their arming.
+        self._arming: set[int] = set()
         # Parked tasks that may go on; taken by whichever worker comes first.
         self._resumed: deque[T] = deque()
         self._idents: set[int] = set()
@@ -168,17 +169,24 @@ class WorkerPool(Generic[T, W]):
         """
         fd = task.fileno()
         with self._claims:
+            if fd in self._armed:
+                raise AlreadyRegistered(fd)
+            self._arming.add(fd)
             self._armed[fd] = task
             try:
                 self._poller.add(fd, interest)
             except BaseException:
-                self._armed.pop(fd, None)
+                if self._armed.get(fd) is task:
+                    del self._armed[fd]
                 raise
+            finally:
+                self._arming.discard(fd)
 
     def resume(self, task: T) -> None:
         """Step a parked task now, whether or not its descriptor is ready.
 
-        Called from a step, the same thread continues with it after that step.
+        Called from a step, the same thread continues with it after that step. The caller
+        owns the task until here.
         """
         self._resumed.append(task)
         if threading.get_ident() not in self._idents:
@@ -201,10 +209,13 @@ class WorkerPool(Generic[T, W]):
                 self._await_arming(fd)
                 if act is not None and task is seen:
                     act(task)
-                self._armed[fd] = task
-                # Both directions: whatever it was armed for, this is no less.
-                self._poller.rearm(fd, Interest.READ_WRITE)
+                # Not by re-arming: a socket that is full and silent would not be stepped.
+                # An event that its arming still brings finds the table without it.
+                self.resume(task)
                 kicked += 1
+        if kicked:
+            # The caller may be a step that waits for what the others will do.
+            self._waker.wake()
         return kicked
 
     def waiting_tasks(self) -> list[T]:
@@ -257,8 +268,10 @@ class WorkerPool(Generic[T, W]):
             thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 return False
-        for fd, task in list(self._armed.items()):
-            del self._armed[fd]
+        left = [*self._armed.items(), *((task.fileno(), task) for task in self._resumed)]
+        self._armed.clear()
+        self._resumed.clear()
+        for fd, task in left:
             self._close(fd, task)
         self._poller.forget(self._waker_fd)
         self._waker.close()
@@ -289,19 +302,25 @@ class WorkerPool(Generic[T, W]):
         except BaseException:
             _log.critical("%s failed", worker.thread.name, exc_info=True)
             raise
+        finally:
+            # The system may give the identity to another thread.
+            self._idents.discard(threading.get_ident())
 
     def _serve(self, worker: _Worker, workspace: W) -> None:
         # Every line of this loop is paid for by every event.
         self._idents.add(threading.get_ident())
         resumed = self._resumed
         wait, rearm = self._poller.wait, self._poller.rearm
-        armed, take = self._armed, self._armed.pop
+        armed, take, arming = self._armed, self._armed.pop, self._arming
         while True:
             if resumed:
                 try:
                     task = resumed.popleft()
                 except IndexError:
                     continue
+                if resumed:
+                    # This step may block: somebody else should have the next one.
+                    self._waker.wake()
                 fd = task.fileno()
             else:
                 worker.waiting = True
@@ -315,6 +334,8 @@ class WorkerPool(Generic[T, W]):
                         return
                     continue
                 task = claimed
+                if fd in arming:
+                    self._await_arming(fd)
             try:
                 verdict = task.step(workspace)
                 interest = _INTERESTS[verdict]
@@ -323,7 +344,7 @@ class WorkerPool(Generic[T, W]):
                 verdict, interest = Next.CLOSE, None
             worker.steps += 1
             if interest is not None:
-                worker.arming = fd
+                arming.add(fd)
                 armed[fd] = task
                 try:
                     rearm(fd, interest)
@@ -331,7 +352,8 @@ class WorkerPool(Generic[T, W]):
                     _log.exception("could not re-arm %r", task)
                     if take(fd, None) is task:
                         self._close(fd, task)
-                worker.arming = -1
+                finally:
+                    arming.discard(fd)
             elif verdict is Next.CLOSE:
                 self._close(fd, task)
             if self._attention and self._attend(worker):
@@ -353,12 +375,18 @@ class WorkerPool(Generic[T, W]):
             leave = self._stopping or self._leave(worker)
             if not (self._stopping or self._leaving):
                 self._waker.drain()
+                if leave and self._resumed:
+                    # It was for them, and is somebody else's concern now.
+                    self._waker.wake()
             self._waker.receive(self._poller)
             return leave
 
     def _attend(self, worker: _Worker) -> bool:
         """End or stand by, if the counts ask for it; True when this thread should end."""
         with self._lock:
+            if self._resumed and not self._stopping:
+                # Resumed by this thread's last step perhaps, and then nobody else knows.
+                return False
             if self._stopping or self._leave(worker):
                 return True
             # The counts may be old: never stand by as the last one who would wait.
@@ -388,14 +416,14 @@ class WorkerPool(Generic[T, W]):
             self._parked.pop().gate.release()
 
     def _await_arming(self, fd: int) -> None:
-        """Return once no worker is between entering `fd` into the table and arming it.
+        """Return once nobody is between entering `fd` into the table and arming it.
 
-        Otherwise its late call could change the arming of another task, if the
-        descriptor were closed and its number given out again in between.
+        Who claims a task in between, by a kick or by an event that a kick has overtaken,
+        could close it, and the late call would fail, or change the arming of another task
+        that has the number by then.
         """
-        for worker in self._running():
-            while worker.arming == fd:
-                time.sleep(0)
+        while fd in self._arming:
+            time.sleep(0)
 
     def _running(self) -> list[_Worker]:
         with self._lock:
