@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
+import random
 
 from mogstored.storage.device import is_device_name
 
@@ -105,7 +105,7 @@ class Docroot:
 
 
 def _temporary_name(path: bytes) -> bytes:
-    return b"%b.%08x.%d.tmp" % (path, secrets.randbits(32), os.getpid())
+    return b"%b.%08x.%d.tmp" % (path, random.getrandbits(32), os.getpid())
 
 
 def _read_umask() -> int:

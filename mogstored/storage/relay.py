@@ -1,0 +1,153 @@
+"""Pass utilization reports from one process to others, through pipes.
+
+A report travels as lines of a name and a value, and an empty line. A process that does not
+read in time misses reports, but never a part of one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+from mogpoll import Interest, Waker, open_poller
+from mogpoll.stopping import signals_blocked
+from mogstored.storage.report import OnReport, Report
+
+_log = logging.getLogger("mogstored")
+
+_PIECE = 65536
+
+
+def serialize(report: Report) -> bytes:
+    """Return what a `ReportReader` makes the same report of."""
+    lines = [f"{name}\t{value}\n" for name, value in report.items()]
+    return os.fsencode("".join([*lines, "\n"]))
+
+
+class ReportReader:
+    """Turns what `serialize` returned, cut anywhere, into reports again."""
+
+    def __init__(self) -> None:
+        self._line = b""
+        self._values: dict[str, str] = {}
+
+    def feed(self, piece: bytes) -> list[Report]:
+        """Return the reports that `piece` completes."""
+        reports: list[Report] = []
+        *lines, last = piece.split(b"\n")
+        for rest in lines:
+            line, self._line = self._line + rest, b""
+            if line:
+                name, _, value = os.fsdecode(line).partition("\t")
+                self._values[name] = value
+            else:
+                reports.append(self._values)
+                self._values = {}
+        self._line += last
+        return reports
+
+
+class ReportSender:
+    """Writes reports to a descriptor, and skips those for which there is no room.
+
+    **Threads:** one at a time.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """Write to `fd`, which is made non-blocking; closing it stays the caller's."""
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._rest = b""
+
+    def send(self, report: Report) -> None:
+        """Send what is left of the report before, then this one if there is room.
+
+        **Raises:** `OSError` when nobody reads any more.
+        """
+        if self._rest:
+            self._flush()
+        if not self._rest:
+            self._rest = serialize(report)
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._rest:
+                self._rest = self._rest[os.write(self._fd, self._rest) :]
+        except BlockingIOError:
+            # The rest goes first next time.
+            return
+
+
+class PipeFeed:
+    """Reads reports from a descriptor. See `mogstored.storage.report.UtilizationFeed`.
+
+    Reports that nobody wants are read too, lest the pipe fill with old ones. `tell` is
+    called, if given, to pass on whether any are wanted.
+
+    **Threads:** `_wanted` is read and written whole.
+    """
+
+    def __init__(self, fd: int, tell: Callable[[bool], None] | None = None) -> None:
+        """Read from `fd`, which is made non-blocking, and closed by `stop`."""
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._tell = tell
+        self._wanted = False
+        self._stopped = threading.Event()
+        self._waker: Waker | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, on_report: OnReport) -> None:
+        self._waker = Waker()
+        self._thread = threading.Thread(
+            target=self._run, args=(on_report, self._waker), name="utilization", daemon=True
+        )
+        with signals_blocked():
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._waker is not None and self._thread is not None:
+            self._waker.wake()
+            self._thread.join()
+            self._waker.close()
+        os.close(self._fd)
+
+    def want(self, wanted: bool) -> None:
+        self._wanted = wanted
+        if self._tell is not None:
+            self._tell(wanted)
+
+    def _run(self, on_report: OnReport, waker: Waker) -> None:
+        reader = ReportReader()
+        poller = open_poller()
+        try:
+            waker.attach(poller)
+            poller.add(self._fd, Interest.READ)
+            while not self._stopped.is_set():
+                event = poller.wait()
+                if event is None or event[0] != self._fd:
+                    continue
+                if not self._read(reader, on_report):
+                    # The sender has gone; its process will end us soon.
+                    return
+                poller.rearm(self._fd, Interest.READ)
+        finally:
+            poller.close()
+
+    def _read(self, reader: ReportReader, on_report: OnReport) -> bool:
+        """Pass on what has arrived; False at the end of the stream."""
+        try:
+            piece = os.read(self._fd, _PIECE)
+        except BlockingIOError:
+            return True
+        for report in reader.feed(piece):
+            if self._wanted:
+                try:
+                    on_report(report)
+                except Exception:
+                    _log.exception("a utilization report was lost")
+        return bool(piece)
