@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
 
 from mogpoll import WorkerPool
@@ -26,6 +27,9 @@ IDLE_S = 5.0
 # No more than one sweep, and one log line on a failed accept, in this time.
 _SWEEP_INTERVAL_S = 1.0
 _DRAIN_INTERVAL_S = 0.1
+# Who stops does not yet send away a client that was busy a moment ago, or has just come:
+# its next request may be on its way.
+_SETTLE_S = 0.1
 # How long to wait for expired connections to be closed before the caller tries again.
 _CLOSE_WAIT_S = 0.2
 
@@ -40,25 +44,36 @@ class Clients:
         self._pool = pool
         self._lock = threading.Lock()
         self._closed = threading.Condition(self._lock)
+        self._reserves: list[Callable[[], int]] = []
         self._open = 0
-        self._expired_open = 0
+        self._expired_closed = 0
         self._swept_at = -_SWEEP_INTERVAL_S
         self._complained_at = -_SWEEP_INTERVAL_S
 
+    def add_reserve(self, release: Callable[[], int]) -> None:
+        """Call `release` before any client is given up; it returns what it could close."""
+        self._reserves.append(release)
+
     def relieve(self) -> bool:
-        """Give idle connections up; True when a descriptor may be free now."""
+        """Close what can be spared, else idle clients; True when a descriptor may be free."""
+        if sum([release() for release in self._reserves]):
+            return True
         with self._lock:
+            before = self._expired_closed
             now = monotonic()
             due = now - self._swept_at >= _SWEEP_INTERVAL_S
             if due:
                 self._swept_at = now
+        # All of them, for the first descriptors may be taken by others who wait for one.
+        awaited = 1
         if due:
-            expired = self._pool.kick(_is_expirable, self._expire)
+            expired = self._pool.kick(_is_expirable, _expire)
             if expired:
                 _log.log(NOTICE, "expired %d idle connections (>%d sec)", expired, IDLE_S)
+                awaited = expired
         with self._closed:
-            before = self._expired_open
-            return self._closed.wait_for(lambda: self._expired_open < before, _CLOSE_WAIT_S)
+            self._closed.wait_for(lambda: self._expired_closed - before >= awaited, _CLOSE_WAIT_S)
+            return self._expired_closed > before
 
     def relieve_accept(self, error: OSError) -> bool:
         """Do the same for an acceptor, and log why, once a second at most."""
@@ -81,7 +96,7 @@ class Clients:
         with self._closed:
             self._open -= 1
             if connection.expired:
-                self._expired_open -= 1
+                self._expired_closed += 1
             self._closed.notify_all()
 
     def count(self) -> int:
@@ -89,22 +104,27 @@ class Clients:
         with self._lock:
             return self._open
 
-    def drain(self) -> None:
+    def drain(self, on_round: Callable[[int], None] = lambda _: None) -> None:
         """Return once every client has gone; those that wait idly are sent away.
 
         The services are draining and nobody accepts any more. A connection may become
-        idle just after it was looked at, so this looks again from time to time.
+        idle just after it was looked at, so this looks again from time to time, and calls
+        `on_round` with the number of clients that are left.
         """
-        while self.count():
-            self._pool.kick(lambda connection: connection.is_idle())
+        while count := self.count():
+            on_round(count)
+            self._pool.kick(_is_settled)
             with self._closed:
                 self._closed.wait_for(lambda: not self._open, _DRAIN_INTERVAL_S)
 
-    def _expire(self, connection: Connection) -> None:
-        with self._lock:
-            self._expired_open += 1
-        connection.expired = True
-        connection.hang_up()
+
+def _expire(connection: Connection) -> None:
+    connection.expired = True
+    connection.hang_up()
+
+
+def _is_settled(connection: Connection) -> bool:
+    return connection.is_idle() and monotonic() - connection.active_at > _SETTLE_S
 
 
 def _is_expirable(connection: Connection) -> bool:

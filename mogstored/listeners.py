@@ -23,6 +23,18 @@ class Address(NamedTuple):
     def family(self) -> socket.AddressFamily:
         return socket.AF_INET6 if ":" in self.host else socket.AF_INET
 
+    @property
+    def text(self) -> str:
+        """The address as `describe` tells it of a socket that is bound to it."""
+        return _join(self.host, self.port)
+
+
+class Listener(NamedTuple):
+    """A listening socket, and for what: `http`, `httpget` or `mgmt`."""
+
+    kind: str
+    sock: socket.socket
+
 
 def parse_address(typed: str) -> Address:
     """Return what `[[IPV4]:]PORT` or `[IPV6]:PORT` names.
@@ -72,4 +84,8 @@ def set_options(listener: socket.socket) -> None:
 def describe(listener: socket.socket) -> str:
     """Return the address that `listener` is bound to, its real port included."""
     host, port = listener.getsockname()[:2]
+    return _join(host, port)
+
+
+def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,25 +1,35 @@
-"""The serving process: builds the parts, starts them, drains them, stops."""
+"""A serving process: all services on one poller and one pool of threads.
+
+It knows nothing of signals and other processes: those who run it (`mogstored.process`) say
+when to start, when to stop, and what to tell whom.
+"""
 
 from __future__ import annotations
 
-import logging
 import socket
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
-from mogpoll import Acceptor, WorkerPool, install_poke_handler, open_poller
-from mogstored.config import Config
+from mogpoll import Acceptor, WorkerPool, open_poller
+from mogstored.config.model import Config, ServiceConfig
 from mogstored.connection import Connection, Workspace
 from mogstored.http.leftover import LINGER_S
 from mogstored.http.session import HTTPSession
 from mogstored.limits import Clients, Lingerers
-from mogstored.listeners import Address, describe, open_listener
-from mogstored.process.rlimits import raise_open_files
-from mogstored.process.signals import STOPPING, SignalQueue
+from mogstored.listeners import Listener
+from mogstored.process.pulse import Pulse
+from mogstored.process.rlimits import max_open_files
 from mogstored.service import Service
+from mogstored.sidechannel.session import SidechannelSession
+from mogstored.sidechannel.watchers import Watchers
+from mogstored.storage.book import DeviceBook, MountGuard
 from mogstored.storage.device import DEFAULT_SLOTS, Devices
+from mogstored.storage.digests import FsckLines
 from mogstored.storage.docroot import Docroot
-
-_log = logging.getLogger("mogstored")
+from mogstored.storage.open_files import OpenFiles
+from mogstored.storage.refresh import Refresher
+from mogstored.storage.utilization import UtilizationFeed
 
 _THREADS_PER_DEVICE = 10
 _MIN_THREADS = 10
@@ -28,93 +38,174 @@ _MAX_THREADS = 100
 # taken leave of, even while every disk hangs.
 _RESERVE = 2
 
+# Files of a docroot that are kept open for their next reader, at most.
+_MAX_OPEN_FILES = 1000
+_OPEN_FILES_SHARE = 10
 
-class Server:
-    """One node: everything between its listeners and its docroot.
+# How long the start waits for the disks to tell how full they are.
+_FIRST_ROUND_S = 5.0
 
-    **Threads:** made and run by the main thread.
+
+class Site(NamedTuple):
+    """A service that is not served yet: its docroot and its listening sockets."""
+
+    config: ServiceConfig
+    docroot: Docroot
+    listeners: tuple[Listener, ...]
+
+    @property
+    def has_sidechannel(self) -> bool:
+        return any(listener.kind == "mgmt" for listener in self.listeners)
+
+    def close_listeners(self) -> None:
+        for listener in self.listeners:
+            listener.sock.close()
+
+
+class Means(NamedTuple):
+    """What a serving process needs of those who run it.
+
+    The two callables may be called from any thread, and do not block.
     """
 
-    def __init__(self, config: Config) -> None:
-        """Open the docroot and bind all sockets.
+    feed: UtilizationFeed
+    writes_usage: bool
+    request_stop: Callable[[], None]
+    call_in_main_thread: Callable[[Callable[[], None]], None]
 
-        **Raises:** `OSError` naming what could not be had; nothing is left behind then.
-        """
-        raise_open_files(config.maxconns)
-        self._config = config
-        self._docroot = Docroot(config.docroot)
-        self._listeners: list[tuple[str, socket.socket]] = []
-        self._bind("http", config.httplisten)
-        self._bind("httpget", config.httpgetlisten)
-        self._bind("mgmt", config.mgmtlisten)
 
-    def run(self) -> None:
-        """Serve until a signal says stop, then finish what clients have begun."""
-        signals = SignalQueue()
-        install_poke_handler()
-        poller = open_poller()
+class Server:
+    """Everything between the listeners and the docroots of a process.
+
+    **Threads:** made and used by the main thread, after the last fork of the process.
+    """
+
+    def __init__(self, config: Config, sites: Sequence[Site], means: Means) -> None:
+        self._sites = sites
+        self._means = means
+        self._poller = open_poller()
         # The pool needs its size before there is anybody whom a device could resume.
-        pool: WorkerPool[Connection, Workspace] = WorkerPool(
-            poller, self._threads(), workspace=Workspace
+        self._pool: WorkerPool[Connection, Workspace] = WorkerPool(
+            self._poller, _count_threads(config, sites), workspace=Workspace
         )
-        devices = Devices(self._docroot.fileno(), pool.resume, DEFAULT_SLOTS)
-        service = Service(self._docroot, devices, Clients(pool), Lingerers(pool, LINGER_S))
-        acceptors = self._start_acceptors(service, pool)
-        _log.info("ready")
-        while not signals.wait() & STOPPING:
-            pass
-        _log.info("stopping")
-        for acceptor in acceptors:
-            acceptor.stop()
-        for _, listener in self._listeners:
-            listener.close()
-        service.draining = True
-        service.clients.drain()
-        service.lingerers.stop()
-        pool.stop()
-        poller.close()
-        self._docroot.close()
+        self._clients = Clients(self._pool)
+        self._lingerers = Lingerers(self._pool, LINGER_S)
+        self._watchers = Watchers(self._pool, means.feed)
+        self._fsck_lines = FsckLines(self._pool.resume)
+        self._services = [self._make_service(site) for site in sites]
+        self._refresher = Refresher(
+            [service for service in self._services if service.book is not None],
+            interval_s=config.usage_interval_s,
+            writes_files=means.writes_usage,
+            on_pressure=self._clients.relieve,
+        )
+        self._is_watched = any(site.has_sidechannel for site in sites)
+        self._acceptors: list[Acceptor] = []
+        self.pulse = Pulse(self._pool.resume)
 
-    def _bind(self, kind: str, address: Address | None) -> None:
-        if address is not None:
-            self._listeners.append((kind, open_listener(address)))
-
-    def _threads(self) -> int:
-        if self._config.aio_threads is not None:
-            return self._config.aio_threads + _RESERVE
-        wanted = _THREADS_PER_DEVICE * self._docroot.count_devices()
-        return min(max(wanted, _MIN_THREADS), _MAX_THREADS) + _RESERVE
-
-    def _start_acceptors(
-        self, service: Service, pool: WorkerPool[Connection, Workspace]
-    ) -> list[Acceptor]:
-        acceptors = []
-        for kind, listener in self._listeners:
-            if kind == "mgmt":
-                continue
-            greet = partial(_take_on, service, pool, kind == "httpget")
-            acceptor = Acceptor(
-                listener,
-                greet,
-                on_pressure=service.clients.relieve_accept,
-                name=f"accept-{kind}",
-            )
-            acceptors.append(acceptor)
-        for kind, listener in self._listeners:
-            _log.info("listening for %s on %s", kind, describe(listener))
-        for acceptor in acceptors:
+    def start(self) -> None:
+        """Look at the devices, then let clients in."""
+        self._refresher.start_first_round(_FIRST_ROUND_S)
+        self._refresher.start()
+        if self._is_watched:
+            self._means.feed.start(self._watchers.publish)
+        for site, service in zip(self._sites, self._services, strict=True):
+            self._acceptors += [self._make_acceptor(service, each) for each in site.listeners]
+        for acceptor in self._acceptors:
             acceptor.start()
-        return acceptors
+
+    def drain(self, on_round: Callable[[int], None]) -> None:
+        """Let nobody in, finish what clients have begun, and release everything.
+
+        `on_round` is called now and then with the number of clients that are left. What
+        looks at the disks goes on until the last one has gone: with workers, it is the
+        only one of the node.
+        """
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        for site in self._sites:
+            site.close_listeners()
+        for service in self._services:
+            service.draining = True
+        self._fsck_lines.open()
+        self._watchers.stop()
+        self._clients.drain(on_round)
+        self._lingerers.stop()
+        if self._is_watched:
+            self._means.feed.stop()
+        self._refresher.stop()
+        self._pool.stop()
+        self._poller.close()
+        for service in self._services:
+            service.open_files.close()
+        for site in self._sites:
+            site.docroot.close()
+
+    def _make_service(self, site: Site) -> Service:
+        devices = Devices(site.docroot.fileno(), self._pool.resume, DEFAULT_SLOTS)
+        return Service(
+            docroot=site.docroot,
+            devices=devices,
+            open_files=self._make_open_files(),
+            clients=self._clients,
+            lingerers=self._lingerers,
+            book=_make_book(site, devices) if site.has_sidechannel else None,
+            watchers=self._watchers,
+            fsck_lines=self._fsck_lines,
+            set_aio_threads=self._set_aio_threads,
+            request_stop=self._means.request_stop,
+            guard=MountGuard(site.docroot) if site.config.require_mount else None,
+        )
+
+    def _make_open_files(self) -> OpenFiles:
+        # Clients need most of the descriptors that the process may have.
+        granted = max_open_files() // _OPEN_FILES_SHARE
+        open_files = OpenFiles(min(granted // len(self._sites), _MAX_OPEN_FILES))
+        self._clients.add_reserve(open_files.drop_all)
+        return open_files
+
+    def _set_aio_threads(self, count: int) -> None:
+        self._means.call_in_main_thread(partial(self._pool.resize, count + _RESERVE))
+
+    def _make_acceptor(self, service: Service, listener: Listener) -> Acceptor:
+        return Acceptor(
+            listener.sock,
+            partial(_take_on, service, self._pool, _SESSIONS[listener.kind]),
+            on_pressure=service.clients.relieve_accept,
+            name=f"accept-{listener.kind}",
+        )
+
+
+_SESSIONS: dict[str, Callable[..., Connection]] = {
+    "http": HTTPSession,
+    "httpget": partial(HTTPSession, get_only=True),
+    "mgmt": SidechannelSession,
+}
 
 
 def _take_on(
-    service: Service, pool: WorkerPool[Connection, Workspace], get_only: bool, sock: socket.socket
+    service: Service,
+    pool: WorkerPool[Connection, Workspace],
+    make_session: Callable[..., Connection],
+    sock: socket.socket,
 ) -> None:
     """Make a session of an accepted socket, and let the pool have it."""
-    session: Connection = HTTPSession(sock, service, get_only)
+    session = make_session(sock, service)
     service.clients.note_opened()
     try:
         pool.add(session)
     except BaseException:
         session.close()
         raise
+
+
+def _make_book(site: Site, devices: Devices) -> DeviceBook:
+    require_mount = site.config.require_mount
+    return DeviceBook(site.docroot, require_mount=require_mount, learn=devices.learn)
+
+
+def _count_threads(config: Config, sites: Sequence[Site]) -> int:
+    if config.aio_threads is not None:
+        return config.aio_threads + _RESERVE
+    wanted = _THREADS_PER_DEVICE * sum(site.docroot.count_devices() for site in sites)
+    return min(max(wanted, _MIN_THREADS), _MAX_THREADS) + _RESERVE

@@ -128,7 +128,8 @@ class ChunkedDecoder:
         window = self._held + bytes(data[at : at + MAX_TRAILER + 4])
         end = window.find(b"\r\n\r\n")
         if end < 0:
-            if len(window) > MAX_TRAILER + 2:
+            # The CRLF in front, and all but the last byte of the end.
+            if len(window) > MAX_TRAILER + 5:
                 raise BadRequest("trailer too long")
             self._held = window
             return len(data)

@@ -12,6 +12,7 @@ from mogstored.storage.paths import is_climbing
 
 if TYPE_CHECKING:
     from mogstored.http.session import HTTPSession
+    from mogstored.service import Service
 
 
 def answer_delete(session: HTTPSession, request: Request, keep_alive: bool) -> Next:
@@ -20,19 +21,8 @@ def answer_delete(session: HTTPSession, request: Request, keep_alive: bool) -> N
     status = 405 if session.get_only else 403 if is_climbing(path) or not path else 0
     if status:
         return session.answer(response.short(status, keep_alive), keep_alive)
-    device = session.service.devices.of(path)
-    session.work = _Waiting(request, keep_alive)
-    if not device.enter(session):
-        return Next.PARKED
-    session.work = None
-    try:
-        session.service.docroot.unlink(path)
-        status = 204
-    except OSError as error:
-        status = failures.status_of(error, failures.DELETE, path, "DELETE")
-    finally:
-        device.leave()
-    return session.answer(response.short(status, keep_alive), keep_alive)
+    removal = session.work = _Removal(session, path, keep_alive)
+    return removal.advance(session)
 
 
 def answer_mkcol(session: HTTPSession, request: Request, keep_alive: bool) -> Next:
@@ -41,15 +31,33 @@ def answer_mkcol(session: HTTPSession, request: Request, keep_alive: bool) -> Ne
     return session.answer(response.short(status, keep_alive), keep_alive)
 
 
-class _Waiting:
-    """A DELETE that waits for a slot of its device."""
+class _Removal:
+    """A DELETE, which may have to wait for a slot of its device."""
 
-    def __init__(self, request: Request, keep_alive: bool) -> None:
-        self._request = request
+    def __init__(self, session: HTTPSession, path: bytes, keep_alive: bool) -> None:
+        self._path = path
         self._keep_alive = keep_alive
+        self._device = session.service.devices.of(path)
 
-    def advance(self, session: HTTPSession, _workspace: Workspace) -> Next:
-        return answer_delete(session, self._request, self._keep_alive)
+    def advance(self, session: HTTPSession, _workspace: Workspace | None = None) -> Next:
+        if not self._device.enter(session):
+            return Next.PARKED
+        try:
+            status = self._remove(session.service)
+        finally:
+            self._device.leave()
+        session.work = None
+        return session.answer(response.short(status, self._keep_alive), self._keep_alive)
 
     def abandon(self) -> None:
         """Nothing is held."""
+
+    def _remove(self, service: Service) -> int:
+        if service.is_unmounted(self._path):
+            return 500
+        try:
+            service.docroot.unlink(self._path)
+        except OSError as error:
+            return failures.status_of(error, failures.DELETE, self._path, "DELETE")
+        service.note_change(self._path)
+        return 204

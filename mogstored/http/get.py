@@ -1,12 +1,13 @@
 """GET and HEAD: from a path to the bytes of a regular file.
 
-What was measured for the size of `_SMALL`: one read and one send of head and content
+What was measured for the size of `SMALL`: one read and one send of head and content
 together beat a send of the head and a sendfile, because each system call costs more than
 the copy of a few pages.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -18,18 +19,23 @@ from mogstored.connection import Workspace
 from mogstored.http import failures, response
 from mogstored.http.ranges import ByteRange, Span, is_whole, resolve
 from mogstored.http.request import Request
-from mogstored.storage.device import Device
+from mogstored.storage.device import Device, is_device_name
+from mogstored.storage.open_files import OpenFile, may_be_kept
 from mogstored.storage.paths import is_climbing
 
 if TYPE_CHECKING:
     from mogstored.http.session import HTTPSession
     from mogstored.service import Service
+    from mogstored.storage.usage import UsageRecord
 
 _log = logging.getLogger("mogstored")
 
-_SMALL = 16 * 1024
+SMALL = 16 * 1024
 # From this size on, the kernel is told that the file is read in order.
 _SEQUENTIAL = 256 * 1024
+# Nanoseconds in a second; the float of seconds would round up just before the next one.
+NS = 10**9
+
 # Other clients get their turn after so much of one file.
 _TURN = 100 * 1024 * 1024
 
@@ -37,51 +43,38 @@ _TURN = 100 * 1024 * 1024
 _MSG_MORE = getattr(socket, "MSG_MORE", 0)
 
 
-def answer_head(session: HTTPSession, request: Request, keep_alive: bool) -> Next:
-    """Answer a HEAD as GET would, without the content."""
+def answer(session: HTTPSession, request: Request, keep_alive: bool) -> Next:
+    """Answer a GET, or a HEAD as if it were one but without the content.
+
+    A HEAD opens the file too: what cannot be read must not look like a good copy.
+    """
     path = request.path
     if not path:
         return _answer_root(session, request, keep_alive)
     if is_climbing(path):
         return session.answer(response.short(403, keep_alive), keep_alive)
+    record = _usage_record(session, path)
+    if record is not None:
+        return _answer_usage(session, request, record, keep_alive)
     device = session.service.devices.of(path)
-    if not device.try_enter(session):
-        session.work = _Waiting(request, keep_alive)
-        if not device.enter(session):
-            return Next.PARKED
-        session.work = None
-    try:
-        status = session.service.docroot.stat(path)
-    except OSError as error:
-        code = failures.status_of(error, failures.READ, path, "HEAD")
-        return session.answer(response.short(code, keep_alive), keep_alive)
-    finally:
-        device.leave()
-    if not stat.S_ISREG(status.st_mode):
-        return session.answer(response.short(403, keep_alive), keep_alive)
-    head, _ = _head(request.fields.range_, status.st_size, int(status.st_mtime), keep_alive)
-    return session.answer(head, keep_alive)
+    if device.try_enter(session):
+        return _answer_inside(session, request, keep_alive, device)
+    waiting = session.work = _Waiting(request, keep_alive, device)
+    return waiting.advance(session)
 
 
-def answer_get(session: HTTPSession, request: Request, keep_alive: bool) -> Next:
-    """Answer a GET."""
-    path = request.path
-    if not path:
-        return _answer_root(session, request, keep_alive)
-    if is_climbing(path):
-        return session.answer(response.short(403, keep_alive), keep_alive)
-    service = session.service
-    device = service.devices.of(path)
-    if not device.try_enter(session):
-        session.work = _Waiting(request, keep_alive)
-        if not device.enter(session):
-            return Next.PARKED
-        session.work = None
+def _answer_inside(
+    session: HTTPSession, request: Request, keep_alive: bool, device: Device
+) -> Next:
+    """Answer with a slot of the device, which is left in the end."""
+    service, path = session.service, request.path
     try:
+        if service.is_unmounted(path):
+            return session.answer(response.short(500, keep_alive), keep_alive)
         try:
             fd = _open(service, path)
         except OSError as error:
-            code = failures.status_of(error, failures.READ, path, "GET")
+            code = failures.status_of(error, failures.READ, path, request.method.decode())
             return session.answer(response.short(code, keep_alive), keep_alive)
         return _send(session, request, keep_alive, fd, device)
     finally:
@@ -104,6 +97,26 @@ def _answer_root(session: HTTPSession, request: Request, keep_alive: bool) -> Ne
     return session.answer(head, keep_alive)
 
 
+def _usage_record(session: HTTPSession, path: bytes) -> UsageRecord | None:
+    """Return the record behind `devN/usage`, if it is known; needs no slot of the device."""
+    book = session.service.book
+    if book is None or not path.endswith(b"/usage"):
+        return None
+    name = path[: -len(b"/usage")]
+    return book.record(int(name[3:])) if is_device_name(name) else None
+
+
+def _answer_usage(
+    session: HTTPSession, request: Request, record: UsageRecord, keep_alive: bool
+) -> Next:
+    """Answer with a usage record as if it were a file."""
+    text = record.text()
+    head, span = _head(request.fields.range_, len(text), record.time, keep_alive)
+    if request.method == b"GET":
+        head += text[span.first : span.first + span.size]
+    return session.answer(head, keep_alive)
+
+
 def _head(
     asked: ByteRange | None, size: int, modified: int, keep_alive: bool
 ) -> tuple[bytes, Span]:
@@ -120,41 +133,54 @@ def _send(
     session: HTTPSession, request: Request, keep_alive: bool, fd: int, device: Device
 ) -> Next:
     """Send the open file `fd`, which is closed in the end; the caller holds a slot."""
+    content = None
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            os.close(fd)
-            return session.answer(response.short(403, keep_alive), keep_alive)
+            raise PermissionError(errno.EACCES, "not a regular file")
         head, (first, size) = _head(
-            request.fields.range_, status.st_size, int(status.st_mtime), keep_alive
+            request.fields.range_, status.st_size, status.st_mtime_ns // NS, keep_alive
         )
-        if size <= _SMALL:
+        if request.method == b"HEAD":
+            size = 0
+        if size <= SMALL:
             content = os.pread(fd, size, first) if size else b""
-            if len(content) == size:
-                os.close(fd)
-                return session.answer(head + content, keep_alive)
     except OSError as error:
         os.close(fd)
         code = failures.status_of(error, failures.READ, request.path, "GET")
         return session.answer(response.short(code, keep_alive), keep_alive)
+    if content is not None and len(content) == size:
+        _keep_open(session, request.path, fd, status)
+        return session.answer(head + content, keep_alive)
     if size > _SEQUENTIAL and hasattr(os, "posix_fadvise"):
         os.posix_fadvise(fd, first, size, os.POSIX_FADV_SEQUENTIAL)
+    file = OpenFile(fd, status) if may_be_kept(status) else None
     span = Span(first, size)
-    download = session.work = Download(request.path, fd, head, span, keep_alive, device)
+    download = session.work = Download(request.path, fd, head, span, keep_alive, device, file)
     return download.pump(session)
+
+
+def _keep_open(session: HTTPSession, path: bytes, fd: int, status: os.stat_result) -> None:
+    """Keep the file at hand for the next reader, or close it."""
+    if may_be_kept(status):
+        session.service.open_files.give(path, OpenFile(fd, status))
+    else:
+        os.close(fd)
 
 
 class _Waiting:
     """A GET or HEAD that waits for a slot of its device."""
 
-    def __init__(self, request: Request, keep_alive: bool) -> None:
+    def __init__(self, request: Request, keep_alive: bool, device: Device) -> None:
         self._request = request
         self._keep_alive = keep_alive
+        self._device = device
 
-    def advance(self, session: HTTPSession, _workspace: Workspace) -> Next:
+    def advance(self, session: HTTPSession, _workspace: Workspace | None = None) -> Next:
+        if not self._device.enter(session):
+            return Next.PARKED
         session.work = None
-        answer = answer_get if self._request.method == b"GET" else answer_head
-        return answer(session, self._request, self._keep_alive)
+        return _answer_inside(session, self._request, self._keep_alive, self._device)
 
     def abandon(self) -> None:
         """Nothing is held."""
@@ -164,10 +190,19 @@ class Download:
     """A file on its way to a client, over as many steps as the client needs."""
 
     def __init__(
-        self, path: bytes, fd: int, head: bytes, span: Span, keep_alive: bool, device: Device
+        self,
+        path: bytes,
+        fd: int,
+        head: bytes,
+        span: Span,
+        keep_alive: bool,
+        device: Device,
+        file: OpenFile | None = None,
     ) -> None:
         self._path = path
         self._fd = fd
+        # Given back for the next reader in the end, instead of closed.
+        self._file = file
         self._head = head
         self._offset, self._left = span
         self._keep_alive = keep_alive
@@ -206,7 +241,11 @@ class Download:
             return Next.WRITE
         if self._left:
             return Next.AGAIN
-        self.abandon()
+        if self._file is not None:
+            self._fd = -1
+            session.service.open_files.give(self._path, self._file)
+        else:
+            self.abandon()
         return session.finish(self._keep_alive)
 
     def abandon(self) -> None:

@@ -92,6 +92,8 @@ class Upload:
     def _go_on(self, session: HTTPSession, workspace: Workspace) -> Next:
         """Open, receive and commit, as far as it goes now; a slot is held."""
         if self._fd < 0:
+            if session.service.is_unmounted(self._path):
+                return session.refuse(507)
             try:
                 failures.retried_under_pressure(session.service, self._open)
             except OSError as error:
@@ -192,6 +194,7 @@ class Upload:
                 self._temporary = None
         except OSError as error:
             return failures.status_of(error, failures.WRITE, self._path, "store of")
+        session.service.note_change(self._path)
         return session.answer(response.short(201, keep_alive), keep_alive)
 
     def _is_genuine(self) -> bool:

@@ -19,7 +19,7 @@ Pure: no sockets, no files, no clock.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -88,10 +88,15 @@ class Fields:
     md5_in_trailer: bool = False
     range_: ByteRange | None = None
     expects_continue: bool = False
+    has_body: bool = field(init=False)
+    is_plain: bool = field(init=False)
+    """Whether a GET with these fields asks for nothing but the file."""
 
-    @property
-    def has_body(self) -> bool:
-        return self.chunked or bool(self.content_length)
+    def __post_init__(self) -> None:
+        has_body = self.chunked or bool(self.content_length)
+        object.__setattr__(self, "has_body", has_body)
+        plain = self.keep_alive and self.range_ is None and not has_body
+        object.__setattr__(self, "is_plain", plain)
 
 
 class Request(NamedTuple):

@@ -41,13 +41,21 @@ def _short(status: int, keep_alive: bool, date: bytes) -> bytes:
     )
 
 
+# A 200 is the beginning, the date and the rest, which stays the same while the file does.
+WHOLE_BEGIN = b"HTTP/1.1 200 OK\r\nStatus: 200 OK\r\nDate: "
+
+
 def whole(size: int, modified: int, keep_alive: bool) -> bytes:
     """Return the head of a 200 with a file of `size` bytes, modified at that second."""
+    return WHOLE_BEGIN + date_now() + whole_rest(size, modified, keep_alive)
+
+
+def whole_rest(size: int, modified: int, keep_alive: bool) -> bytes:
+    """Return what follows the date in the head of a 200."""
     return (
-        b"HTTP/1.1 200 OK\r\nStatus: 200 OK\r\nDate: %b\r\nLast-Modified: %b\r\n"
-        b"Content-Length: %d\r\nContent-Type: application/octet-stream\r\n"
-        b"Accept-Ranges: bytes\r\nConnection: %b\r\n\r\n"
-        % (date_now(), format_date(modified), size, _CONNECTION[keep_alive])
+        b"\r\nLast-Modified: %b\r\nContent-Length: %d\r\n"
+        b"Content-Type: application/octet-stream\r\nAccept-Ranges: bytes\r\n"
+        b"Connection: %b\r\n\r\n" % (format_date(modified), size, _CONNECTION[keep_alive])
     )
 
 

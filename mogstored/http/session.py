@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mogpoll import Next
 from mogstored.connection import Connection, Workspace
-from mogstored.http import delete, get, put, response
+from mogstored.http import delete, get, hot, put, response
 from mogstored.http.leftover import DISCARD_LIMIT, Discard, Flush, Linger
 from mogstored.http.request import END_OF_HEAD, BadRequest, PartialHead, Request, parse_request
 
@@ -107,6 +107,10 @@ class HTTPSession(Connection):
                 return self._await_request()
             if not data:
                 return Next.CLOSE
+        if self._partial is None:
+            verdict = hot.answer(self, data)
+            if verdict is not None:
+                return verdict
         request = self._next_request(data)
         if request is None:
             return Next.READ
@@ -148,10 +152,8 @@ class HTTPSession(Connection):
                 self._discard = Discard(fields)
             else:
                 self._lingers = True
-        if method == b"GET":
-            return get.answer_get(self, request, keep_alive)
-        if method == b"HEAD":
-            return get.answer_head(self, request, keep_alive)
+        if method in (b"GET", b"HEAD"):
+            return get.answer(self, request, keep_alive)
         if method == b"DELETE":
             return delete.answer_delete(self, request, keep_alive)
         return delete.answer_mkcol(self, request, keep_alive)

@@ -20,8 +20,14 @@ def raise_open_files(wanted: int) -> None:
         else:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return
-    except (ValueError, OSError):
+    except (ValueError, OverflowError, OSError):
         # Only the superuser may raise the hard limit.
         granted = soft if unlimited else hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
     _log.warning("cannot open %d files as maxconns asks, only %d", wanted, granted)
+
+
+def max_open_files() -> int:
+    """Return how many files this process may have open now."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else 2**20
