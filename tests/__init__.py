@@ -1,0 +1,1 @@
+"""Tests of mogpoll and mogstored, run against what is installed."""

@@ -1,0 +1,182 @@
+"""A forked child has nothing of its parent's pollers, and the parent loses nothing to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.mogpoll.backends import Backend
+
+PREAMBLE = """
+import gc, os, signal, socket, sys, threading
+from mogpoll import Interest, PollerClosed, open_poller
+
+READ, WRITE, BOTH = Interest.READ, Interest.WRITE, Interest.READ_WRITE
+signal.alarm(30)
+
+def refused(call):
+    try:
+        call()
+    except PollerClosed:
+        return True
+    return False
+
+def child(run):
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    signal.alarm(15)
+    try:
+        run()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+    os._exit(0)
+
+poller = open_poller()
+near, far = socket.socketpair()
+fd = near.fileno()
+"""
+
+CHILD_IS_REFUSED = """
+poller.add(fd, READ)
+
+def run():
+    assert refused(lambda: poller.add(far.fileno(), READ))
+    assert refused(lambda: poller.rearm(fd, READ))
+    assert refused(lambda: poller.rearm(far.fileno(), READ))
+    assert refused(lambda: poller.exchange(fd, READ, 0))
+    assert refused(lambda: poller.forget(fd))
+    assert refused(lambda: poller.wait(0))
+    assert refused(lambda: poller.wait())
+    assert refused(poller.fileno)
+    poller.close()
+    poller.close()
+
+assert child(run) == 0
+far.send(b"a")
+assert poller.wait(10).fd == fd
+"""
+
+PARENT_KEEPS_ITS_EVENTS = """
+poller.add(fd, WRITE)
+
+def run():
+    assert refused(lambda: poller.wait(0))
+    poller.close()
+
+for _ in range(3):
+    assert child(run) == 0
+assert poller.wait(10).fd == fd
+assert poller.wait(0) is None
+poller.rearm(fd, BOTH)
+assert child(run) == 0
+assert poller.wait(10).fd == fd
+assert poller.wait(0) is None
+"""
+
+CHILD_TOUCHES_NO_NUMBER = """
+number = poller.fileno()
+
+def run():
+    global poller
+    while (last := os.open("/dev/null", os.O_RDONLY)) < number + 8:
+        pass
+    was_open = [fd for fd in range(last + 1) if is_open(fd)]
+    assert number in was_open
+    poller.close()
+    poller = None
+    gc.collect()
+    assert [fd for fd in range(last + 1) if is_open(fd)] == was_open
+
+def is_open(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+assert child(run) == 0
+"""
+
+CHILD_HAS_POLLERS_OF_ITS_OWN = """
+poller.add(fd, READ)
+
+def run():
+    own = open_poller()
+    a, b = socket.socketpair()
+    own.add(a.fileno(), BOTH)
+    assert own.wait(10).fd == a.fileno()
+    b.send(b"a")
+    assert own.wait(0) is None
+    own.rearm(a.fileno(), READ)
+    assert own.wait(10).fd == a.fileno()
+    assert child(lambda: refused(lambda: own.wait(0)) or os._exit(3)) == 0
+    own.close()
+
+assert child(run) == 0
+assert poller.wait(0) is None
+far.send(b"a")
+assert poller.wait(10).fd == fd
+"""
+
+# One of the threads holds whatever lock there is at nearly every moment.
+FORK_UNDER_LOAD = """
+pairs = [socket.socketpair() for _ in range(4)]
+over = threading.Event()
+
+def arm(end):
+    poller.add(end.fileno(), BOTH)
+    while not over.is_set():
+        poller.rearm(end.fileno(), BOTH)
+
+def take():
+    while not over.is_set():
+        poller.wait(0.01)
+
+threads = [threading.Thread(target=arm, args=(near,)) for near, _ in pairs]
+threads += [threading.Thread(target=take) for _ in range(2)]
+for thread in threads:
+    thread.start()
+
+def run():
+    for near, _ in pairs:
+        assert refused(lambda: poller.rearm(near.fileno(), BOTH))
+    assert refused(lambda: poller.add(fd, READ))
+    own = open_poller()
+    own.add(fd, WRITE)
+    assert own.wait(10).fd == fd
+
+statuses = [child(run) for _ in range(20)]
+over.set()
+for thread in threads:
+    thread.join()
+assert statuses == [0] * 20, statuses
+"""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(CHILD_IS_REFUSED, id="child_is_refused"),
+        pytest.param(PARENT_KEEPS_ITS_EVENTS, id="parent_keeps_its_events"),
+        pytest.param(CHILD_TOUCHES_NO_NUMBER, id="child_touches_no_number"),
+        pytest.param(CHILD_HAS_POLLERS_OF_ITS_OWN, id="child_has_pollers_of_its_own"),
+        pytest.param(FORK_UNDER_LOAD, id="fork_under_load"),
+    ],
+)
+def test_n17_fork(backend: Backend, script: str) -> None:
+    done = subprocess.run(
+        # From 3.12 on Python warns of any fork beside threads.
+        [sys.executable, "-W", "ignore", "-c", PREAMBLE + script],
+        env=backend.environment(),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

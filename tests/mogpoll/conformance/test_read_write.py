@@ -1,0 +1,156 @@
+"""Armed for both directions, a descriptor has one owner."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.mogpoll.conformance.looks import BOTH, INTERESTS, READ, WRITE, is_readable, told
+from tests.support.sockets import drain, fill
+from tests.support.threads import run_all
+
+if TYPE_CHECKING:
+    from mogpoll import Event, Interest, Poller
+    from tests.mogpoll.conformance.looks import Pair
+
+
+@pytest.fixture
+def ready(pair: Pair) -> Pair:
+    """A pair whose first socket is readable and writable."""
+    pair[1].send(b"a")
+    return pair
+
+
+def test_either_direction_is_told(poller: Poller, pair: Pair) -> None:
+    fd = pair[0].fileno()
+    poller.add(fd, BOTH)
+    found = told(poller)
+    fill(pair[0])
+    poller.rearm(fd, BOTH)
+    found += told(poller)
+    pair[1].send(b"a")
+    assert [*found, *told(poller)] == [fd, fd]
+
+
+def test_n01_both_directions_ready_are_one_event(poller: Poller, ready: Pair) -> None:
+    poller.add(ready[0].fileno(), BOTH)
+    assert told(poller) == [ready[0].fileno()]
+
+
+def test_n01_event_silences_the_other_direction_too(poller: Poller, pair: Pair) -> None:
+    poller.add(pair[0].fileno(), BOTH)
+    told(poller)
+    pair[1].send(b"a")
+    assert told(poller) == []
+
+
+@pytest.mark.parametrize("waiters", [2, 8])
+def test_n01_of_many_waiters_one_gets_it(poller: Poller, ready: Pair, waiters: int) -> None:
+    together = threading.Barrier(waiters + 1)
+
+    def wait() -> Event | None:
+        together.wait(10)
+        found = poller.wait(0.05)
+        together.wait(10)
+        return found
+
+    def arm() -> None:
+        together.wait(10)
+        poller.add(ready[0].fileno(), BOTH)
+        together.wait(10)
+
+    found = run_all([arm, *[wait] * waiters])
+    assert [event.fd for event in found if event] == [ready[0].fileno()]
+
+
+@pytest.mark.parametrize("next_interest", INTERESTS)
+def test_late_twin_after_a_rearm_is_dropped(
+    poller: Poller, ready: Pair, next_interest: Interest
+) -> None:
+    """Whichever direction was told first, what is left of the other is of the past."""
+    fd = ready[0].fileno()
+    poller.add(fd, BOTH)
+    poller.wait()
+    drain(ready[0])
+    fill(ready[0])
+    poller.rearm(fd, next_interest)
+    assert len(told(poller)) <= (0 if next_interest == READ else 1)
+
+
+def test_late_twin_is_dropped_when_the_other_direction_is_armed_next(
+    poller: Poller, ready: Pair
+) -> None:
+    fd = ready[0].fileno()
+    poller.add(fd, BOTH)
+    poller.wait()
+    drain(ready[0])
+    poller.rearm(fd, READ)
+    found = told(poller)
+    ready[1].send(b"b")
+    assert [found, told(poller)] == [[], [fd]]
+
+
+def test_both_again_and_again_is_one_event_each_time(poller: Poller, ready: Pair) -> None:
+    fd = ready[0].fileno()
+    poller.add(fd, BOTH)
+    found = [told(poller)]
+    for _ in range(5):
+        poller.rearm(fd, BOTH)
+        found.append(told(poller))
+    assert found == [[fd]] * 6
+
+
+def test_rearm_without_an_event_leaves_one_event(poller: Poller, ready: Pair) -> None:
+    fd = ready[0].fileno()
+    poller.add(fd, BOTH)
+    for interest in (BOTH, READ, WRITE, BOTH):
+        poller.rearm(fd, interest)
+    assert told(poller) == [fd]
+
+
+def test_twin_of_a_forgotten_descriptor_is_dropped(poller: Poller, ready: Pair) -> None:
+    fd = ready[0].fileno()
+    poller.add(fd, BOTH)
+    poller.wait()
+    poller.forget(fd)
+    found = told(poller)
+    poller.add(fd, READ)
+    assert [found, told(poller)] == [[], [fd]]
+
+
+def test_n07_twin_is_not_told_of_the_next_file_with_that_number(
+    poller: Poller, ready: Pair
+) -> None:
+    fd = ready[0].fileno()
+    poller.add(fd, BOTH)
+    poller.wait()
+    poller.forget(fd)
+    near, far = socket.socketpair()
+    with near, far:
+        os.dup2(near.fileno(), fd)
+        near.close()
+        poller.add(fd, READ)
+        found = told(poller)
+        far.send(b"a")
+        found += told(poller)
+        poller.forget(fd)
+    assert found == [fd]
+
+
+def test_twin_does_not_keep_the_queue_readable_once_it_was_looked_at(
+    poller: Poller, ready: Pair
+) -> None:
+    poller.add(ready[0].fileno(), BOTH)
+    told(poller)
+    assert not is_readable(poller.fileno())
+
+
+def test_twin_does_not_end_a_wait_early(poller: Poller, ready: Pair) -> None:
+    """The queue holds something, and still it is nothing that anybody should hear of."""
+    poller.add(ready[0].fileno(), BOTH)
+    poller.wait()
+    assert poller.wait(0.02) is None

@@ -1,0 +1,278 @@
+"""Wakers: one wake for one thread, or one wake that reaches every thread in turn."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mogpoll import BouncingWaker, NotRegistered, Waker
+from tests.mogpoll.conformance.looks import READ, WRITE, is_readable, told
+from tests.support.threads import Running, run_all, wait_until_asleep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mogpoll import Poller
+    from tests.mogpoll.conformance.looks import Pair
+
+THREADS = 8
+
+# Where the system has no eventfd, both are the pipe.
+either_kind = pytest.mark.parametrize("pipe", [False, True], ids=["eventfd", "pipe"])
+
+
+@pytest.fixture(params=[False, True], ids=["eventfd", "pipe"])
+def waker(request: pytest.FixtureRequest) -> Iterator[Waker]:
+    made = Waker(pipe=request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=[False, True], ids=["eventfd", "pipe"])
+def bouncing(request: pytest.FixtureRequest) -> Iterator[BouncingWaker]:
+    made = BouncingWaker(pipe=request.param)
+    yield made
+    made.close()
+
+
+def leave_when_bounced(poller: Poller, waker: BouncingWaker) -> Callable[[], None]:
+    def wait() -> None:
+        event = poller.wait()
+        assert event is not None
+        assert event.fd == waker.fileno()
+        waker.receive(poller)
+
+    return wait
+
+
+def test_n27_waker_that_was_not_woken_is_silent(poller: Poller, waker: Waker) -> None:
+    waker.attach(poller)
+    assert told(poller) == []
+
+
+def test_n27_waker_is_told_by_the_descriptor_that_attach_returns(
+    poller: Poller, waker: Waker
+) -> None:
+    fd = waker.attach(poller)
+    waker.wake()
+    assert (fd, told(poller)) == (waker.fileno(), [fd])
+
+
+def test_wake_before_attach_is_not_lost(poller: Poller, waker: Waker) -> None:
+    waker.wake()
+    fd = waker.attach(poller)
+    assert told(poller) == [fd]
+
+
+def test_many_wakes_before_anybody_looked_are_one_event(poller: Poller, waker: Waker) -> None:
+    fd = waker.attach(poller)
+    for _ in range(1000):
+        waker.wake()
+    found = told(poller)
+    waker.receive(poller)
+    assert [found, told(poller)] == [[fd], []]
+
+
+def test_drained_waker_can_be_woken_again(poller: Poller, waker: Waker) -> None:
+    fd = waker.attach(poller)
+    found = []
+    for _ in range(3):
+        waker.wake()
+        found += told(poller)
+        waker.receive(poller)
+        found += told(poller)
+    assert found == [fd] * 3
+
+
+def test_wake_between_event_and_receive_is_not_told_twice_or_lost(
+    poller: Poller, waker: Waker
+) -> None:
+    fd = waker.attach(poller)
+    waker.wake()
+    told(poller)
+    waker.wake()
+    waker.receive(poller)
+    assert told(poller) == []
+    waker.wake()
+    assert told(poller) == [fd]
+
+
+def test_full_waker_can_still_be_woken(waker: Waker) -> None:
+    for _ in range(100_000):
+        waker.wake()
+    assert is_readable(waker.fileno())
+    waker.drain()
+    assert not is_readable(waker.fileno())
+
+
+def test_drain_of_what_was_not_woken_does_not_block(waker: Waker) -> None:
+    waker.drain()
+    assert not is_readable(waker.fileno())
+
+
+def test_drained_waker_wakes_one_of_many_threads(poller: Poller, waker: Waker) -> None:
+    fd = waker.attach(poller)
+    received, over = threading.Semaphore(0), BouncingWaker(pipe=True)
+    over_fd = over.attach(poller)
+    counts = []
+
+    def wait() -> None:
+        count = 0
+        while (event := poller.wait()) and event.fd == fd:
+            count += 1
+            waker.receive(poller)
+            received.release()
+        assert event is not None
+        assert event.fd == over_fd
+        counts.append(count)
+        over.receive(poller)
+
+    waiters = [Running(wait) for _ in range(THREADS)]
+    for _ in range(100):
+        waker.wake()
+        assert received.acquire(timeout=20)
+    over.wake()
+    for waiter in waiters:
+        waiter.result()
+    over.close()
+    assert sum(counts) == 100
+
+
+def test_n26_bouncing_waker_reaches_every_sleeping_thread(
+    poller: Poller, bouncing: BouncingWaker
+) -> None:
+    bouncing.attach(poller)
+    waiters = [Running(leave_when_bounced(poller, bouncing)) for _ in range(THREADS)]
+    wait_until_asleep(waiters)
+    bouncing.wake()
+    for waiter in waiters:
+        waiter.result()
+
+
+def test_n26_bouncing_waker_reaches_threads_that_come_later(
+    poller: Poller, bouncing: BouncingWaker
+) -> None:
+    bouncing.attach(poller)
+    bouncing.wake()
+    for _ in range(2):
+        run_all([leave_when_bounced(poller, bouncing)] * THREADS)
+
+
+def test_n26_bouncing_waker_is_left_ready_by_the_last_thread(
+    poller: Poller, bouncing: BouncingWaker
+) -> None:
+    fd = bouncing.attach(poller)
+    bouncing.wake()
+    run_all([leave_when_bounced(poller, bouncing)] * THREADS)
+    assert told(poller) == [fd]
+
+
+def test_n26_bouncing_waker_does_not_starve_others(
+    poller: Poller, bouncing: BouncingWaker, pair: Pair
+) -> None:
+    """However often it is handed on, the queue is a queue."""
+    poller.add(pair[0].fileno(), WRITE)
+    bouncing.attach(poller)
+    bouncing.wake()
+    for _ in range(10):
+        event = poller.wait()
+        assert event is not None
+        if event.fd == pair[0].fileno():
+            break
+        bouncing.receive(poller)
+    else:
+        pytest.fail("only the waker was told of")
+
+
+def test_two_wakers_are_told_apart(poller: Poller, waker: Waker, bouncing: BouncingWaker) -> None:
+    fds = [waker.attach(poller), bouncing.attach(poller)]
+    bouncing.wake()
+    first = told(poller)
+    waker.wake()
+    assert [first, told(poller)] == [[fds[1]], [fds[0]]]
+
+
+def test_wake_from_many_threads(poller: Poller, waker: Waker) -> None:
+    fd = waker.attach(poller)
+
+    def wake() -> None:
+        for _ in range(500):
+            waker.wake()
+
+    run_all([wake] * THREADS)
+    assert told(poller) == [fd]
+
+
+def test_pipe_can_be_asked_for() -> None:
+    waker = Waker(pipe=True)
+    mode = os.fstat(waker.fileno()).st_mode
+    waker.close()
+    assert stat.S_ISFIFO(mode)
+
+
+CALLS: dict[str, Callable[[Waker, Poller], object]] = {
+    "wake": lambda waker, _: waker.wake(),
+    "drain": lambda waker, _: waker.drain(),
+    "attach": lambda waker, poller: waker.attach(poller),
+    "receive": lambda waker, poller: waker.receive(poller),
+    "fileno": lambda waker, _: waker.fileno(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("kind", [Waker, BouncingWaker])
+@either_kind
+def test_closed_waker_refuses_every_call(
+    poller: Poller, kind: type[Waker], pipe: bool, call: Callable[[Waker, Poller], object]
+) -> None:
+    waker = kind(pipe=pipe)
+    waker.close()
+    waker.close()
+    with pytest.raises(ValueError, match="the waker is closed"):
+        call(waker, poller)
+
+
+@either_kind
+def test_closed_waker_leaves_no_descriptor(poller: Poller, pipe: bool) -> None:
+    before = os.listdir("/dev/fd")
+    waker = Waker(pipe=pipe)
+    fd = waker.attach(poller)
+    waker.wake()
+    poller.forget(fd)
+    waker.close()
+    assert os.listdir("/dev/fd") == before
+
+
+def test_waker_can_be_attached_again(poller: Poller, waker: Waker) -> None:
+    fd = waker.attach(poller)
+    poller.forget(fd)
+    with pytest.raises(NotRegistered):
+        waker.receive(poller)
+    assert waker.attach(poller) == fd
+    waker.wake()
+    assert told(poller) == [fd]
+
+
+def test_waker_can_be_attached_to_two_pollers(poller: Poller) -> None:
+    """A pipe, since a backend may want one in place of the eventfd."""
+    waker, other = Waker(pipe=True), type(poller)()
+    fd = waker.attach(poller)
+    other.add(fd, READ)
+    waker.wake()
+    found = [told(poller), told(other)]
+    other.close()
+    waker.close()
+    assert found == [[fd], [fd]]
+
+
+@pytest.mark.parametrize("kind", [Waker, BouncingWaker])
+@either_kind
+def test_waker_is_not_inherited_by_exec(kind: type[Waker], pipe: bool) -> None:
+    waker = kind(pipe=pipe)
+    inheritable = os.get_inheritable(waker.fileno())
+    waker.close()
+    assert not inheritable

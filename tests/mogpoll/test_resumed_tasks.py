@@ -1,0 +1,88 @@
+"""Parked tasks that are resumed together all go on, though each of them may block."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mogpoll import Next, WorkerPool, open_poller
+from tests.support.sockets import stream_pair
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+
+    from mogpoll import Poller
+
+THREADS = 4
+
+
+class Blocker:
+    """A parked task whose step waits until the test is over."""
+
+    def __init__(self, sock: socket.socket, barrier: threading.Barrier) -> None:
+        self._sock = sock
+        self._barrier = barrier
+        self.is_inside = False
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def step(self, _workspace: None) -> Next:
+        self.is_inside = True
+        self._barrier.wait(10.0)
+        return Next.PARKED
+
+    def close(self) -> None:
+        """The test closes the socket."""
+
+
+class Resumer:
+    """A task whose step resumes others."""
+
+    def __init__(self, sock: socket.socket, resume: Callable[[], None]) -> None:
+        self._sock = sock
+        self._resume = resume
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def step(self, _workspace: None) -> Next:
+        self._sock.recv(10)
+        self._resume()
+        return Next.READ
+
+    def close(self) -> None:
+        """The test closes the socket."""
+
+
+@pytest.fixture
+def poller() -> Iterator[Poller]:
+    poller = open_poller()
+    yield poller
+    poller.close()
+
+
+@pytest.mark.parametrize("by", ["a step", "another thread"])
+def test_all_tasks_that_are_resumed_at_once_go_on(poller: Poller, by: str) -> None:
+    barrier = threading.Barrier(THREADS)
+    with stream_pair() as (near, far):
+        pool: WorkerPool[Blocker | Resumer, None] = WorkerPool(poller, THREADS)
+        # The last place at the barrier is the test's.
+        blockers = [Blocker(near, barrier) for _ in range(THREADS - 1)]
+
+        def resume() -> None:
+            for blocker in blockers:
+                pool.resume(blocker)
+
+        pool.add(Resumer(near, resume))
+        if by == "a step":
+            far.send(b"x")
+        else:
+            resume()
+        wait_until(lambda: all(blocker.is_inside for blocker in blockers), "all go on")
+        barrier.wait(10.0)
+        assert pool.stop(10.0)

@@ -1,0 +1,51 @@
+"""What the kernel knows of a connection beyond what the socket calls tell."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+
+import pytest
+
+from mogpoll import last_data_received_ms, tcpinfo
+from tests.support.sockets import tcp_pair
+from tests.support.waiting import wait_until
+
+fills_it = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux notes when data last arrived"
+)
+
+
+@fills_it
+def test_time_since_data_arrived_grows_until_data_arrives() -> None:
+    with tcp_pair() as (near, far):
+
+        def elapsed_ms() -> int:
+            found = last_data_received_ms(near)
+            assert found is not None
+            return found
+
+        wait_until(lambda: elapsed_ms() >= 50, "50 ms without data")
+        began = time.monotonic()
+        far.send(b"a")
+        wait_until(lambda: elapsed_ms() < 50, "the data is noted")
+        assert elapsed_ms() <= (time.monotonic() - began) * 1000 + 20
+
+
+def test_unknown_of_what_is_not_tcp() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        assert last_data_received_ms(near) is None
+
+
+def test_unknown_of_a_closed_socket() -> None:
+    with tcp_pair() as (near, _):
+        near.close()
+        assert last_data_received_ms(near) is None
+
+
+def test_unknown_where_the_system_does_not_fill_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcpinfo, "_IS_FILLED", False)
+    with tcp_pair() as (near, _):
+        assert last_data_received_ms(near) is None

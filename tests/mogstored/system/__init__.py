@@ -1,0 +1,1 @@
+"""The real node as a process, talked to over loopback."""

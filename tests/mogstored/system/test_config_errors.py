@@ -1,0 +1,211 @@
+"""Starts that must fail: the status, one line that says why, and nothing left behind."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mogstored
+from tests.support.daemon import Node
+from tests.support.program import run
+
+
+@pytest.fixture
+def docroot(tmp_path: Path) -> Path:
+    (tmp_path / "docroot" / "dev1").mkdir(parents=True)
+    return tmp_path / "docroot"
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """An address that somebody else listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def refusal(docroot: Path, *arguments: str, status: int = 1, lines: int = 1) -> list[str]:
+    """Start a node that would serve but for `arguments`; return what it says when it refuses."""
+    pidfile = docroot.parent / "pid"
+    given = [f"--docroot={docroot}", f"--pidfile={pidfile}", "--mgmtlisten=127.0.0.1:0"]
+    ended = run([*given, *arguments], cwd=docroot.parent)
+    assert ended.returncode == status, ended.stderr
+    assert ended.stdout == ""
+    assert not pidfile.exists()
+    assert list((docroot / "dev1").iterdir()) == []
+    said = ended.stderr.splitlines()
+    assert all(line.startswith("mogstored: ") for line in said), ended.stderr
+    assert len(said) == lines, ended.stderr
+    return [line.removeprefix("mogstored: ") for line in said]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--nonsense"], "--nonsense"),
+        (["--maxconns"], "--maxconns"),
+        (["stray"], "stray"),
+        (["-config", "x"], "-config"),
+    ],
+)
+def test_command_line_that_cannot_be_parsed(
+    docroot: Path, arguments: list[str], named: str
+) -> None:
+    (line,) = refusal(docroot, *arguments, status=64)
+    assert named in line
+    assert "--help" in line
+
+
+@pytest.mark.parametrize(
+    ("argument", "facts"),
+    [
+        ("--maxconns=abc", ["--maxconns=abc", "'a'"]),
+        (f"--maxconns={2**64}", ["--maxconns", str(2**64)]),
+        ("--worker-processes=1x", ["--worker-processes=1x", "'x'"]),
+        ("--worker-processes=4294967296", ["--worker-processes", "4294967296"]),
+        ("--httplisten=666.0.0.1:7500", ["--httplisten=666.0.0.1:7500"]),
+        ("--httplisten=foo:1", ["--httplisten=foo:1"]),
+        ("--httpgetlisten=:http", ["--httpgetlisten=:http"]),
+        ("--mgmtlisten=1:2:3", ["--mgmtlisten=1:2:3"]),
+        ("--log-format=xml", ["--log-format=xml", "json"]),
+        ("--docroot=/nowhere/at/all", ["/nowhere/at/all", "No such file or directory"]),
+        ("--docroot=/dev/null", ["/dev/null", "Not a directory"]),
+        ("--config=/nowhere.conf", ["/nowhere.conf", "No such file or directory"]),
+        ("--config=/", ["config file /", "Is a directory"]),
+        ("--config=/dev/null", ["/dev/null", "empty"]),
+        ("--server=apache", ["E: 'server = apache' not understood by cmogstored"]),
+        ("--pidfile=/nowhere/pid", ["/nowhere/pid", "No such file or directory"]),
+        ("--pidfile=/", ["pidfile /", "Is a directory"]),
+    ],
+)
+def test_option(docroot: Path, argument: str, facts: list[str]) -> None:
+    (line,) = refusal(docroot, argument)
+    for fact in facts:
+        assert fact in line
+
+
+@pytest.mark.parametrize(
+    ("content", "facts"),
+    [
+        ("\nhttplisten = 666.0.0.1:7500", ["node.conf:2", "666.0.0.1:7500"]),
+        ("mgmtlisten = foo:1\n", ["node.conf:1", "foo:1"]),
+        ("maxconns = 12x\r\n", ["node.conf:1", "12x", "'x'"]),
+        (f"maxconns = {2**64}\n", ["node.conf:1", str(2**64)]),
+        ("pidfile = /x\0y\n", ["node.conf:1", "NUL"]),
+        ("daemonize = maybe\n", ["node.conf:1", "maybe"]),
+        ("docroot = /nowhere/x y\n", ["node.conf:1", "/nowhere/x y"]),
+        ("docroot = /\n", ["docroot", "docroot = /", "--docroot="]),
+        ("pidfile = /nowhere/pid\n", ["pidfile = /nowhere/pid", "--pidfile="]),
+        ("server = nginx\n", ["E: 'server = nginx' not understood by cmogstored"]),
+    ],
+)
+def test_line_of_a_file(docroot: Path, content: str, facts: list[str]) -> None:
+    (docroot.parent / "node.conf").write_bytes(content.encode())
+    (line,) = refusal(docroot, "--config=node.conf")
+    for fact in facts:
+        assert fact in line
+
+
+def test_file_given_twice_by_a_link(docroot: Path) -> None:
+    (docroot.parent / "node.conf").write_text("# nothing\n")
+    (docroot.parent / "link").symlink_to("node.conf")
+    (line,) = refusal(docroot, "-c", "node.conf", "-c", "link")
+    assert "link" in line
+
+
+def test_warnings_come_before_the_error(docroot: Path) -> None:
+    (docroot.parent / "node.conf").write_text("colour = red\nmaxconns = x\nshape = round\n")
+    warning, error = refusal(docroot, "-c", "node.conf", lines=2)
+    assert warning.startswith("WARNING: node.conf:1: ")
+    assert error.startswith("node.conf:2: ")
+
+
+@pytest.mark.parametrize("option", ["httplisten", "httpgetlisten", "mgmtlisten"])
+def test_address_that_is_taken(docroot: Path, taken: str, option: str) -> None:
+    (line,) = refusal(docroot, f"--{option}={taken}")
+    assert taken in line
+    assert "in use" in line
+
+
+def test_address_of_another_machine(docroot: Path) -> None:
+    (line,) = refusal(docroot, "--httplisten=192.0.2.1:7500")
+    assert "192.0.2.1:7500" in line
+    assert "assign" in line
+
+
+def test_quoted_line_ends_do_not_make_a_second_line(docroot: Path) -> None:
+    (line,) = refusal(docroot, "--docroot=/nowhere\nmogstored: all is well")
+    assert "/nowhere\\nmogstored" in line
+
+
+@pytest.mark.parametrize("argument", ["-?", "--help", "--usage", "-V", "--version"])
+def test_options_that_only_print(argument: str) -> None:
+    ended = run([argument, "--docroot=/nowhere"])
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "mogstored" in ended.stdout
+
+
+def test_version_line() -> None:
+    assert run(["--version"]).stdout == f"mogstored {mogstored.__version__}\n"
+
+
+def test_doubtful_lines_are_told_and_the_node_serves(tmp_path: Path) -> None:
+    file = tmp_path / "node.conf"
+    file.write_text("colour = red\ndocroot\nserver = perlbal\nserverbin = /usr/bin/perlbal\n")
+    with Node(extra=["--config", str(file), "-s"]) as node:
+        said = [line for line in node.stderr_lines() if line.startswith("mogstored: ")]
+    assert len(said) == 4
+    assert said[0] == f"mogstored: WARNING: {file}:1: unknown key 'colour', ignored"
+    assert f"{file}:2" in said[1]
+    assert "'docroot'" in said[1]
+    assert said[2].startswith("mogstored: W: using internal HTTP for 'server = perlbal'")
+    assert "/usr/bin/perlbal" in said[3]
+
+
+def test_server_none_refuses_http_connections(taken: str, tmp_path: Path) -> None:
+    """The address is somebody else's: a node that bound it would not start."""
+    file = tmp_path / "node.conf"
+    file.write_text(f"server = none\nhttplisten = {taken}\nhttpgetlisten = {taken}\n")
+    with Node(http=False, mgmt=True, extra=["--config", str(file)]) as node:
+        assert node.addresses("http") == node.addresses("httpget") == []
+        assert len(node.addresses("mgmt")) == 1
+
+
+def test_command_line_wins_over_the_addresses_of_a_file(taken: str, tmp_path: Path) -> None:
+    file = tmp_path / "node.conf"
+    file.write_text(f"httplisten = {taken}\nhttpgetlisten = 127.0.0.1:0")
+    with Node(extra=["--config", str(file)]) as node:
+        assert len(node.addresses("http")) == len(node.addresses("httpget")) == 1
+        assert node.addresses("mgmt") == []
+
+
+def test_interval_that_is_none_is_told_and_the_node_serves() -> None:
+    with Node(env={"MOG_DISK_USAGE_INTERVAL": "soon"}) as node:
+        (line,) = [line for line in node.stderr_lines() if line.startswith("mogstored: ")]
+    assert line.startswith("mogstored: WARNING: MOG_DISK_USAGE_INTERVAL=soon: ")
+
+
+def test_maxconns_beyond_every_limit_is_no_reason_not_to_start() -> None:
+    with Node(extra=[f"--maxconns={2**64 - 1}"], nofile=100) as node:
+        assert node.is_running()
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="this system has no ::1")
+def test_ipv6_address_leaves_the_port_free_for_ipv4() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with Node(http=False, extra=[f"--httplisten=[::]:{port}"]) as node:
+            assert node.wait_for_log(rf"listening for http on \[::\]:{port}$")
+            with socket.create_connection(("::1", port), 10) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert client.recv(12) == b"HTTP/1.1 200"

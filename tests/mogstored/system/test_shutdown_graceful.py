@@ -1,0 +1,156 @@
+"""The graceful stop of a whole node, also one with worker processes: nothing half done."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.support.daemon import Node
+from tests.support.http import Client, compose
+from tests.support.puts import CHUNKED, chunk, put_head, traces
+from tests.support.sidechannel import manage
+from tests.support.sockets import refuses
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LARGE = 100 * 1024 * 1024
+GET_ROOT = compose("GET", "/")
+
+
+@pytest.fixture(params=[[], ["--worker-processes=3"]], ids=["single", "workers"])
+def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    with Node(httpget=True, mgmt=True, extra=request.param) as node:
+        yield node
+
+
+def begin_stop(node: Node) -> None:
+    """Ask for the stop and wait until it shows: nobody listens on any port."""
+    node.send_signal(signal.SIGQUIT)
+    for addr in (node.http, node.httpget, node.mgmt):
+        assert addr is not None
+        wait_until(partial(refuses, addr), "connecting is refused")
+
+
+def holders_of(node: Node, client: Client) -> int:
+    """Count the processes of a node that hold the other end of a connection."""
+    name = client.sock.getsockname()
+    family = [node.process, *node.process.children(recursive=True)]
+    return sum(
+        tuple(each.raddr) == name
+        for process in family
+        for each in process.net_connections(kind="tcp")
+    )
+
+
+def wait_until_accepted(node: Node, client: Client) -> None:
+    wait_until(lambda: holders_of(node, client), "the connection is accepted")
+
+
+def test_slow_reader_gets_all_of_a_large_file(node: Node) -> None:
+    content = node.write("/dev1/large", b"")
+    with content.open("wb") as file:
+        file.truncate(LARGE)
+    with Client(node.http) as client:
+        client.send(compose("GET", "/dev1/large"))
+        client.read_head()
+        begin_stop(node)
+        assert len(client.read_exactly(LARGE)) == LARGE
+        client.read_eof()
+    assert node.wait() == 0
+
+
+def test_upload_in_pieces_is_stored(node: Node) -> None:
+    with Client(node.http) as client:
+        client.send(put_head("/dev1/new", CHUNKED) + chunk(b"before "))
+        wait_until(lambda: traces(node, "/dev1/new"), "the upload has begun")
+        begin_stop(node)
+        assert client.request(chunk(b"after") + b"0\r\n\r\n").status == 201
+        client.read_eof()
+    assert node.path("/dev1/new").read_bytes() == b"before after"
+    assert node.wait() == 0
+
+
+def test_request_of_which_one_byte_has_come_is_awaited(node: Node) -> None:
+    with Client(node.http) as client:
+        client.send(GET_ROOT[:1])
+        wait_until_accepted(node, client)
+        begin_stop(node)
+        assert client.request(GET_ROOT[1:]).status == 200
+        client.read_eof()
+    assert node.wait() == 0
+
+
+def test_digest_partly_asked_for_is_answered_and_so_are_those_behind_it(node: Node) -> None:
+    node.write("/dev1/file", b"content")
+    line = b"MD5 /dev1/file fsck\r\n"
+    answer = b"/dev1/file MD5=%b\r\n" % hashlib.md5(b"content").hexdigest().encode()
+    with manage(node) as manager:
+        manager.send(line[:5])
+        wait_until_accepted(node, manager)
+        begin_stop(node)
+        manager.send(line[5:] + 4 * line)
+        assert manager.read_lines(5) == 5 * [answer]
+        manager.read_eof()
+    assert node.wait() == 0
+
+
+def test_running_digest_is_finished(node: Node) -> None:
+    with node.write("/dev1/large", b"").open("wb") as file:
+        file.truncate(LARGE)
+    with manage(node) as manager:
+        manager.send(b"SHA-1 /dev1/large\r\n")
+        wait_until_accepted(node, manager)
+        begin_stop(node)
+        assert manager.read_line().startswith(b"/dev1/large SHA-1=")
+        manager.read_eof()
+    assert node.wait() == 0
+
+
+def test_watchers_and_idle_clients_are_sent_away(node: Node) -> None:
+    with manage(node) as watcher, manage(node) as idle, Client(node.http) as unused:
+        watcher.send(b"watch\n")
+        watcher.read_block()
+        for client in (idle, unused):
+            wait_until_accepted(node, client)
+        node.send_signal(signal.SIGTERM)
+        watcher.read_to_eof()
+        idle.read_eof()
+        unused.read_eof()
+    assert node.wait() == 0
+
+
+@pytest.mark.parametrize("command", [b"shutdown\r\n", b"shutdown graceful\r\n"])
+def test_sidechannel_stops_it_as_a_signal_does(node: Node, command: bytes) -> None:
+    with Client(node.http) as client, manage(node) as manager:
+        client.send(put_head("/dev1/new", "Content-Length: 2") + b"1")
+        wait_until(lambda: traces(node, "/dev1/new"), "the upload has begun")
+        manager.send(command)
+        manager.read_eof()
+        wait_until(lambda: refuses(node.http), "connecting is refused")
+        assert node.is_running()
+        assert client.request(b"2").status == 201
+    assert node.wait() == 0
+
+
+def test_last_of_the_usage_files_are_complete(node: Node) -> None:
+    assert node.stop() == 0
+    for device in ("dev1", "dev2"):
+        assert len((node.docroot / device / "usage").read_text().splitlines()) == 7
+        assert [path.name for path in (node.docroot / device).iterdir()] == ["usage"]
+
+
+def test_nothing_is_left_of_what_it_started(node: Node) -> None:
+    with manage(node) as watcher:
+        watcher.send(b"watch\n")
+        watcher.read_block()
+        family = node.process.children(recursive=True)
+        assert node.stop() == 0
+        _, alive = psutil.wait_procs(family, timeout=5.0)
+        assert alive == []

@@ -1,0 +1,75 @@
+"""What `ps PID` shows of a node."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.daemon import Node
+from tests.support.http import Client, compose
+from tests.support.processes import shown_by_ps, workers_of
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WORKERS = ["--worker-processes=2"]
+
+
+@pytest.fixture(params=[[], WORKERS], ids=["single", "workers"])
+def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    with Node(extra=request.param) as node:
+        yield node
+
+
+def begin_upload(node: Node, client: Client) -> None:
+    client.send(compose("PUT", "/dev1/new", "Content-Length: 2") + b"1")
+    wait_until(lambda: list(node.path("/dev1").iterdir()), "the upload has begun")
+
+
+def test_serving_node_shows_its_command_line(node: Node) -> None:
+    shown = shown_by_ps(node.pid)
+    assert f"-m mogstored --docroot {node.docroot} --httplisten" in shown
+    assert "shutting down" not in shown
+
+
+def test_stopping_node_shows_that_it_stops(node: Node) -> None:
+    with Client(node.http) as client:
+        begin_upload(node, client)
+        node.send_signal(signal.SIGQUIT)
+        wait_until(lambda: "shutting down" in shown_by_ps(node.pid), "ps shows the stop")
+        assert f"--docroot {node.docroot}" in shown_by_ps(node.pid)
+        assert client.request(b"2").status == 201
+    assert node.wait() == 0
+
+
+def test_plain_ps_shows_it_within_its_eighty_columns(node: Node) -> None:
+    with Client(node.http) as client:
+        begin_upload(node, client)
+        node.send_signal(signal.SIGTERM)
+        wait_until(lambda: "shutting down" in shown_by_ps(node.pid), "ps shows the stop")
+        plain = subprocess.run(["ps", str(node.pid)], capture_output=True, text=True, check=True)
+        assert "shutting down" in plain.stdout[:240]
+        assert client.request(b"2").status == 201
+
+
+def test_workers_show_their_number_and_the_command_line() -> None:
+    with Node(extra=WORKERS) as node:
+        shown = sorted(shown_by_ps(worker.pid) for worker in workers_of(node))
+        for number in range(2):
+            assert any(f"worker[{number}]" in line for line in shown)
+        assert all(f"--docroot {node.docroot}" in line for line in shown)
+
+
+def test_stopping_worker_shows_both() -> None:
+    with Node(extra=["--worker-processes=1"]) as node, Client(node.http) as client:
+        begin_upload(node, client)
+        (worker,) = workers_of(node)
+        worker.send_signal(signal.SIGQUIT)
+        wait_until(lambda: "shutting down" in shown_by_ps(worker.pid), "ps shows the stop")
+        assert "worker[0]" in shown_by_ps(worker.pid)
+        assert "shutting down" not in shown_by_ps(node.pid)
+        assert client.request(b"2").status == 201

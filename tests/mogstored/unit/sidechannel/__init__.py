@@ -1,0 +1,1 @@
+"""Lines, commands and sessions of the sidechannel."""

@@ -1,0 +1,333 @@
+"""A session under conditions that are hard to arrange around a whole node."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from mogstored.sidechannel import checksum
+from mogstored.storage.digests import SLICE_SIZE, FileDigest
+from mogstored.storage.docroot import Docroot
+from tests.support.sidechannel_rig import Rig
+from tests.support.sockets import fill_for_good, reset
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONTENT = b"content of the file"
+MD5 = hashlib.md5(CONTENT).hexdigest().encode()
+OK = b"/dev1/f MD5=%b\r\n" % MD5
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with Rig(tmp_path) as rig:
+        rig.write("/dev1/f", CONTENT)
+        yield rig
+
+
+class Gate:
+    """Stands in for a disk: reads wait until the test lets them, and are counted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, shut: bool = True) -> None:
+        self._lock = threading.Condition()
+        self._may_pass = not shut
+        self.inside = 0
+        self.most_inside = 0
+        self.begun = 0
+        real = FileDigest.read_slice
+
+        def read_slice(digest: FileDigest, buffer: memoryview) -> bool:
+            with self._inside():
+                return real(digest, buffer)
+
+        monkeypatch.setattr(FileDigest, "read_slice", read_slice)
+
+    def open(self) -> None:
+        with self._lock:
+            self._may_pass = True
+            self._lock.notify_all()
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        with self._lock:
+            self.begun += 1
+            self.inside += 1
+            self.most_inside = max(self.most_inside, self.inside)
+            self._lock.wait_for(lambda: self._may_pass, 10.0)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.inside -= 1
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate(monkeypatch)
+    yield gate
+    gate.open()
+
+
+def test_checking_digests_of_one_file_system_take_turns(rig: Rig, gate: Gate) -> None:
+    clients = [rig.connect() for _ in range(4)]
+    for client in clients:
+        client.send(b"MD5 /dev1/f fsck\r\n" * 3)
+    wait_until(lambda: gate.begun == 1, "the first one reads")
+    gate.open()
+    for client in clients:
+        assert client.read_lines(3) == [OK] * 3
+    assert gate.most_inside == 1
+
+
+def test_digests_for_other_reasons_do_not_take_turns(rig: Rig, gate: Gate) -> None:
+    clients = [rig.connect() for _ in range(3)]
+    for client in clients:
+        client.send(b"MD5 /dev1/f repl\r\n")
+    wait_until(lambda: gate.inside == 3, "three read at a time")
+    gate.open()
+    assert [client.read_line() for client in clients] == [OK] * 3
+
+
+def test_digest_passes_the_line_of_the_checking_ones(rig: Rig, gate: Gate) -> None:
+    checking = [rig.connect() for _ in range(2)]
+    for client in checking:
+        client.send(b"MD5 /dev1/f fsck\r\n")
+    wait_until(lambda: gate.inside == 1, "one reads")
+    other = rig.connect()
+    other.send(b"MD5 /dev1/f\r\n")
+    wait_until(lambda: gate.inside == 2, "the other one reads beside it")
+    gate.open()
+    assert other.read_line() == OK
+
+
+def test_waiting_client_that_disconnects_is_passed_over(rig: Rig, gate: Gate) -> None:
+    first, gone, last = (rig.connect() for _ in range(3))
+    first.send(b"MD5 /dev1/f fsck\r\n")
+    wait_until(lambda: gate.inside == 1, "the first one reads")
+    for client in (gone, last):
+        client.send(b"MD5 /dev1/f fsck\r\n" * 2)
+    wait_until(lambda: len(rig.waiting_for_their_turn()) == 2, "two wait")
+    gone.close()
+    gate.open()
+    assert first.read_line() == OK
+    assert last.read_lines(2) == [OK] * 2
+    wait_until(lambda: rig.service.clients.count() == 2, "the connection is closed")
+    # Nothing was read for the one who had gone.
+    assert gate.begun == 3
+
+
+def test_line_is_open_during_a_graceful_stop(rig: Rig, gate: Gate) -> None:
+    clients = [rig.connect() for _ in range(3)]
+    for client in clients:
+        client.send(b"MD5 /dev1/f fsck\r\n")
+    wait_until(lambda: len(rig.waiting_for_their_turn()) == 2, "two wait")
+    assert gate.inside == 1
+    stopping = rig.drain()
+    wait_until(lambda: gate.inside == 3, "all read")
+    gate.open()
+    for client in clients:
+        assert client.read_line() == OK
+        client.read_eof()
+    stopping.join(10.0)
+    assert not stopping.is_alive()
+
+
+def test_hung_device_holds_its_slots_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    inside: list[bytes] = []
+    real = Docroot.open_read
+
+    def open_read(docroot: Docroot, path: bytes) -> int:
+        if path.startswith(b"dev1/"):
+            inside.append(path)
+            assert answers.wait(10.0)
+        return real(docroot, path)
+
+    monkeypatch.setattr(Docroot, "open_read", open_read)
+    with Rig(tmp_path, devices=2, threads=4, slots=2) as rig:
+        for number in (1, 2):
+            rig.write(f"/dev{number}/f", CONTENT)
+        hanging = [rig.connect() for _ in range(6)]
+        for client in hanging:
+            client.send(b"MD5 /dev1/f\r\nsize /dev2/f\r\n")
+        wait_until(lambda: len(inside) == 2, "both slots are taken")
+        other = rig.connect()
+        assert other.ask(b"MD5 /dev2/f fsck") == b"/dev2/f MD5=%b\r\n" % MD5
+        assert other.ask(b"size /dev2/f") == b"/dev2/f %d\r\n" % len(CONTENT)
+        assert len(inside) == 2
+        answers.set()
+        for client in hanging:
+            assert client.read_lines(2) == [OK, b"/dev2/f %d\r\n" % len(CONTENT)]
+
+
+def test_size_waits_for_a_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    inside: list[bytes] = []
+    real = Docroot.stat
+
+    def stat(docroot: Docroot, path: bytes) -> os.stat_result:
+        inside.append(path)
+        assert answers.wait(10.0)
+        return real(docroot, path)
+
+    monkeypatch.setattr(Docroot, "stat", stat)
+    with Rig(tmp_path, slots=1) as rig:
+        rig.write("/dev1/f", CONTENT)
+        clients = [rig.connect() for _ in range(3)]
+        for client in clients:
+            client.send(b"size /dev1/f\r\n")
+        wait_until(lambda: len(inside) == 1, "the slot is taken")
+        answers.set()
+        for client in clients:
+            assert client.read_line() == b"/dev1/f %d\r\n" % len(CONTENT)
+
+
+def test_long_digest_lets_others_in_between(tmp_path: Path) -> None:
+    with Rig(tmp_path, threads=1) as rig:
+        path = rig.write("/dev1/large", b"")
+        os.truncate(path, SLICE_SIZE * 40)
+        rig.write("/dev1/f", CONTENT)
+        slow, quick = rig.connect(), rig.connect()
+        slow.send(b"MD5 /dev1/large\r\n")
+        wait_until(lambda: rig.sessions[0].work is not None, "the long one has begun")
+        assert quick.ask(b"MD5 /dev1/f") == OK
+        assert rig.sessions[0].work is not None, "the long one is done already"
+        slow.close()
+
+
+@pytest.mark.parametrize("reason", [b"", b" fsck"], ids=["plain", "fsck"])
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_digest_is_given_up_when_its_client_leaves(
+    rig: Rig, gate: Gate, reason: bytes, end: str
+) -> None:
+    os.truncate(rig.write("/dev1/large", b""), SLICE_SIZE * 1000)
+    client = rig.connect()
+    before = psutil.Process().num_fds()
+    client.send(b"MD5 /dev1/large%b\r\n" % reason)
+    wait_until(lambda: gate.inside == 1, "it reads")
+    client.close() if end == "close" else reset(client.sock)
+    gate.open()
+    wait_until(lambda: rig.service.clients.count() == 0, "the connection is closed")
+    assert gate.begun < 10
+    # Neither the connection nor the file is left.
+    assert psutil.Process().num_fds() == before - 2
+    # Its turn has passed on.
+    assert rig.connect().ask(b"MD5 /dev1/f fsck") == OK
+
+
+@pytest.mark.parametrize(("command", "lowered"), [(b"MD5 /dev1/f", 0), (b"MD5 /dev1/f fsck", 1)])
+def test_disk_is_checked_with_low_priority(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, command: bytes, lowered: int
+) -> None:
+    entered: list[str] = []
+
+    @contextmanager
+    def lower() -> Iterator[None]:
+        entered.append("lowered")
+        yield
+        entered.append("restored")
+
+    monkeypatch.setattr(checksum, "lowered_io_priority", lower)
+    assert rig.connect().ask(command) == OK
+    assert entered == ["lowered", "restored"] * lowered
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_no_descriptor_left_is_tried_again_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    attempts: list[str] = []
+    real = Docroot.open_read
+
+    def open_read(docroot: Docroot, path: bytes) -> int:
+        attempts.append("open")
+        if attempts[-2:-1] != ["relieve"]:
+            raise OSError(number, os.strerror(number))
+        return real(docroot, path)
+
+    def relieve() -> bool:
+        attempts.append("relieve")
+        return True
+
+    monkeypatch.setattr(Docroot, "open_read", open_read)
+    monkeypatch.setattr(rig.service.clients, "relieve", relieve)
+    assert rig.connect().ask(b"MD5 /dev1/f") == OK
+    assert attempts == ["open", "relieve", "open"]
+
+
+def test_no_descriptor_left_for_good(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_read(_docroot: Docroot, _path: bytes) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Docroot, "open_read", open_read)
+    client = rig.connect()
+    assert client.ask(b"SHA-1 /dev1/f fsck") == b"/dev1/f SHA-1=-1\r\n"
+    monkeypatch.undo()
+    assert client.ask(b"MD5 /dev1/f fsck") == OK
+
+
+@pytest.mark.parametrize("reason", [b"", b" fsck"], ids=["plain", "fsck"])
+def test_read_error_tells_how_far_it_came(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, reason: bytes
+) -> None:
+    real = os.readv
+
+    def readv(fd: int, buffers: Any) -> int:
+        if os.lseek(fd, 0, os.SEEK_CUR):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, buffers)
+
+    monkeypatch.setattr(os, "readv", readv)
+    client = rig.connect()
+    expected = b"ERR read /dev1/f at %d failed\r\n" % len(CONTENT)
+    assert client.ask(b"MD5 /dev1/f%b" % reason) == expected
+    monkeypatch.undo()
+    assert client.ask(b"MD5 /dev1/f fsck") == OK
+
+
+def test_replies_nobody_reads_hold_the_commands_back(rig: Rig) -> None:
+    client = rig.connect(buffers=4096)
+    command = b"size /dev1/f\r\n"
+    reply = b"/dev1/f %d\r\n" % len(CONTENT)
+    sent = fill_for_good(client.sock, command * 1000)
+    client.sock.settimeout(10.0)
+    replies = sent // len(command)
+    received = client.read_exactly(replies * len(reply))
+    assert received == reply * replies
+
+
+def test_session_is_never_expired(rig: Rig) -> None:
+    client = rig.connect()
+    rig.sessions[0].active_at -= 3600
+    rig.service.clients.relieve()
+    assert client.ask(b"MD5 /dev1/f") == OK
+
+
+def test_number_of_threads_is_passed_on(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "mogstored")
+    client = rig.connect()
+    for command in (b"server aio_threads = 3", b"server aio_threads=0", b"server aio_threads 9"):
+        client.ask(command)
+    assert rig.threads_asked == [3]
+    assert caplog.messages == ["server aio_threads=3"]
+
+
+def test_shutdown_is_passed_on_without_a_reply(rig: Rig) -> None:
+    client = rig.connect()
+    client.send(b"shutdown\r\n")
+    assert rig.stop_asked.wait(10.0)
+    client.expect_silence()
+    rig.drain()
+    client.read_eof()

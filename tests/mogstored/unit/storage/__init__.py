@@ -1,0 +1,1 @@
+"""Devices, their usage and their utilization."""

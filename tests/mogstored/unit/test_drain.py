@@ -1,0 +1,89 @@
+"""Who is sent away when the node stops, and when."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+from mogstored.limits import Clients
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mogpoll import WorkerPool
+    from mogstored.connection import Connection, Workspace
+
+LONG_AGO_S = 60.0
+
+
+class FakeConnection:
+    """As much of a connection as is looked at."""
+
+    expired = False
+
+    def __init__(self, *, idle: bool, active_at: float) -> None:
+        self._idle = idle
+        self.active_at = active_at
+
+    def is_idle(self) -> bool:
+        return self._idle
+
+
+class FakePool:
+    """Closes at once what is kicked."""
+
+    def __init__(self) -> None:
+        self.waiting: list[FakeConnection] = []
+        self.clients: Clients
+
+    def add(self, connection: FakeConnection) -> FakeConnection:
+        self.waiting.append(connection)
+        self.clients.note_opened()
+        return connection
+
+    def close(self, connection: FakeConnection) -> None:
+        self.waiting.remove(connection)
+        self.clients.note_closed(cast("Connection", connection))
+
+    def kick(self, chosen: Callable[[Any], bool]) -> int:
+        kicked = [connection for connection in self.waiting if chosen(connection)]
+        for connection in kicked:
+            self.close(connection)
+        return len(kicked)
+
+
+def pool_of_clients() -> FakePool:
+    pool = FakePool()
+    pool.clients = Clients(cast("WorkerPool[Connection, Workspace]", pool))
+    return pool
+
+
+def test_those_that_wait_idly_go_at_once() -> None:
+    pool = pool_of_clients()
+    for _ in range(3):
+        pool.add(FakeConnection(idle=True, active_at=monotonic() - LONG_AGO_S))
+    rounds: list[int] = []
+    pool.clients.drain(rounds.append)
+    assert rounds == [3]
+
+
+def test_one_that_was_busy_a_moment_ago_may_still_ask() -> None:
+    pool = pool_of_clients()
+    began = monotonic()
+    pool.add(FakeConnection(idle=True, active_at=began))
+    pool.clients.drain()
+    assert monotonic() - began > 0.1
+
+
+def test_one_that_has_something_running_is_waited_for() -> None:
+    pool = pool_of_clients()
+    busy = pool.add(FakeConnection(idle=False, active_at=monotonic() - LONG_AGO_S))
+    rounds: list[int] = []
+
+    def look(left: int) -> None:
+        rounds.append(left)
+        if len(rounds) == 3:
+            pool.close(busy)
+
+    pool.clients.drain(look)
+    assert rounds == [1, 1, 1]

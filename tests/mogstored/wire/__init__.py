@@ -1,0 +1,1 @@
+"""Requests as files: what known clients send, and what attackers send."""

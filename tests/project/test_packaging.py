@@ -1,0 +1,133 @@
+"""What is built, what is installed, and that the suite runs against the latter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import mogpoll
+import mogstored
+from tests.project._tree import ROOT
+
+in_tox = pytest.mark.skipif(
+    "TOX_ENV_NAME" not in os.environ, reason="only tox installs the wheel before the tests"
+)
+
+
+def build(kind: str, into: Path) -> Path:
+    """Build the checkout, without isolation and so without the network."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(into)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (archive,) = into.iterdir()
+    return archive
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    return zipfile.ZipFile(build("wheel", tmp_path_factory.mktemp("wheel")))
+
+
+@pytest.fixture(scope="module")
+def sdist_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """List the files of the sdist, without its top folder."""
+    with tarfile.open(build("sdist", tmp_path_factory.mktemp("sdist"))) as archive:
+        return {name.partition("/")[2] for name in archive.getnames()}
+
+
+def dist_info(wheel: zipfile.ZipFile, name: str) -> str:
+    return wheel.read(f"mogstored-{mogstored.__version__}.dist-info/{name}").decode()
+
+
+def headers(wheel: zipfile.ZipFile) -> Message:
+    return Parser().parsestr(dist_info(wheel, "METADATA"))
+
+
+@in_tox
+@pytest.mark.parametrize("package", [mogpoll, mogstored], ids=lambda package: package.__name__)
+def test_the_suite_imports_what_is_installed(package: object) -> None:
+    imported = Path(str(getattr(package, "__file__", None)))
+    assert imported.is_relative_to(sysconfig.get_path("purelib"))
+
+
+@in_tox
+@pytest.mark.parametrize("package", ["mogpoll", "mogstored"])
+def test_processes_started_in_the_checkout_import_what_is_installed(package: str) -> None:
+    asked = subprocess.run(
+        [sys.executable, "-c", f"import {package}; print({package}.__file__)"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert Path(asked.stdout.strip()).is_relative_to(sysconfig.get_path("purelib"))
+
+
+@in_tox
+def test_the_console_script_is_installed_and_runs() -> None:
+    script = Path(sysconfig.get_path("scripts"), "mogstored")
+    asked = subprocess.run([script, "--help"], capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
+
+
+def test_installed_version_is_the_packages_own() -> None:
+    assert metadata.version("mogstored") == mogstored.__version__
+
+
+def test_wheel_holds_the_two_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    top_level = {name.partition("/")[0] for name in wheel.namelist()}
+    info = f"mogstored-{mogstored.__version__}.dist-info"
+    assert top_level == {"mogpoll", "mogstored", info}
+
+
+@pytest.mark.parametrize("package", ["mogpoll", "mogstored"])
+def test_wheel_holds_every_module_of_the_checkout(package: str, wheel: zipfile.ZipFile) -> None:
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
+    assert modules <= set(wheel.namelist())
+
+
+@pytest.mark.parametrize("package", ["mogpoll", "mogstored"])
+def test_wheel_marks_the_package_as_typed(package: str, wheel: zipfile.ZipFile) -> None:
+    assert f"{package}/py.typed" in wheel.namelist()
+
+
+def test_wheel_carries_the_licence(wheel: zipfile.ZipFile) -> None:
+    assert dist_info(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text()
+
+
+def test_wheel_declares_the_console_script(wheel: zipfile.ZipFile) -> None:
+    assert "mogstored = mogstored.cli:main" in dist_info(wheel, "entry_points.txt").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("Name", "mogstored"),
+        ("Version", mogstored.__version__),
+        ("License-Expression", "MIT"),
+        ("Requires-Python", ">=3.11"),
+    ],
+)
+def test_metadata_says(field: str, value: str, wheel: zipfile.ZipFile) -> None:
+    assert headers(wheel)[field] == value
+
+
+def test_metadata_asks_for_the_three_libraries(wheel: zipfile.ZipFile) -> None:
+    required = {line.partition(">=")[0] for line in headers(wheel).get_all("Requires-Dist", [])}
+    assert required == {"httptools", "psutil", "setproctitle"}
+
+
+@pytest.mark.parametrize("folder", ["tests", "bench", "packaging", "mogpoll", "mogstored"])
+def test_sdist_carries(folder: str, sdist_names: set[str]) -> None:
+    here = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.py")}
+    assert any(name.startswith(f"{folder}/") for name in sdist_names)
+    assert {name for name in here if "results/" not in name} <= sdist_names

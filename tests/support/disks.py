@@ -1,0 +1,51 @@
+"""Small file systems of their own, where the test may mount them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.daemon import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+@contextmanager
+def small_disk(path: Path, options: str) -> Iterator[None]:
+    """Mount a file system in memory on the new directory `path`; skip where that is refused."""
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount command")
+    if done.returncode != 0:
+        pytest.skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+@contextmanager
+def node_with_small_disk(
+    path: Path, options: str, *, mgmt: bool = False, env: Mapping[str, str] | None = None
+) -> Iterator[Node]:
+    """Run a node whose dev2 is a file system of its own and whose dev1 is not."""
+    with small_disk(path, options):
+        node = Node(devices=("dev1",), mgmt=mgmt, env=env)
+        (node.docroot / "dev2").symlink_to(path)
+        with node:
+            yield node
+
+
+def free_bytes(path: Path) -> int:
+    """Return how many bytes can still be stored on the file system of `path`."""
+    state = os.statvfs(path)
+    return state.f_bavail * state.f_frsize

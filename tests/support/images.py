@@ -1,0 +1,62 @@
+"""File systems of several kinds in image files, mounted where the test may do that."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MIB = 1 << 20
+# The smallest that each kind can be made of, and how; the files are sparse.
+_KINDS = {
+    "ext4": (32 * _MIB, ["mkfs.ext4", "-q", "-F"]),
+    "xfs": (320 * _MIB, ["mkfs.xfs", "-q", "-f"]),
+    "btrfs": (128 * _MIB, ["mkfs.btrfs", "-q", "-f"]),
+}
+# Administrators' tools are not on everybody's path.
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+@contextmanager
+def mounted_image(kind: str, directory: Path, image: Path) -> Iterator[None]:
+    """Make a file system of `kind` in the file `image`, and mount it on `directory`."""
+    size_bytes, command = _KINDS[kind]
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    for tool in (command[0], "mount", "losetup"):
+        if shutil.which(tool, path=_PATH) is None:
+            pytest.skip(f"there is no {tool}")
+    with open(image, "wb") as file:
+        file.truncate(size_bytes)
+    run(*command, str(image))
+    with mounted(directory, "-t", kind, "-o", "loop", str(image)):
+        yield
+
+
+@contextmanager
+def mounted(directory: Path, *arguments: str) -> Iterator[None]:
+    """Mount something on `directory`; skip where that is refused."""
+    done = run("mount", *arguments, str(directory), check=False)
+    if done.returncode != 0:
+        pytest.skip(f"cannot mount {' '.join(arguments)}: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        if run("umount", str(directory), check=False).returncode != 0:
+            # Nothing may stay mounted, but somebody keeping it busy is a failure.
+            run("umount", "-l", str(directory))
+            pytest.fail(f"{directory} was still in use")
+
+
+def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run an administrator's tool in plain English."""
+    env = {**os.environ, "PATH": _PATH, "LC_ALL": "C"}
+    return subprocess.run(command, check=check, capture_output=True, text=True, env=env)

@@ -1,0 +1,109 @@
+"""Sockets and the processes that hold them: make pairs, fill and drain them, count."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import struct
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PIECE = 64 * 1024
+
+
+@contextmanager
+def tcp_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends of one TCP connection over loopback, non-blocking, closed at the end."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname(), 10.0)
+        far, _ = listener.accept()
+    with near, far:
+        near.setblocking(False)
+        far.setblocking(False)
+        yield near, far
+
+
+@contextmanager
+def stream_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connected UNIX stream sockets, non-blocking, closed at the end."""
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        far.setblocking(False)
+        yield near, far
+
+
+def fill(sock: socket.socket, data: bytes = b"x" * _PIECE, start: int = 0) -> int:
+    """Write repetitions of `data` until the socket would block; return how many bytes went.
+
+    `start` bytes of the repetitions count as written before. The socket is left non-blocking.
+    """
+    sock.setblocking(False)
+    sent = 0
+    while True:
+        try:
+            sent += sock.send(data[(start + sent) % len(data) :])
+        except BlockingIOError:
+            return sent
+
+
+def fill_for_good(sock: socket.socket, data: bytes, settled_s: float = 0.2) -> int:
+    """Write repetitions of `data` until the peer takes no more; return how many bytes went.
+
+    The peer counts as done when there was no room for `settled_s`: it may need a moment to
+    read what a full socket holds. The socket is left non-blocking.
+    """
+    sent = 0
+    while True:
+        sent += fill(sock, data, sent)
+        if not select.select([], [sock], [], settled_s)[1]:
+            return sent
+
+
+def drain(sock: socket.socket) -> bytes:
+    """Read what is there without waiting; the socket is left non-blocking."""
+    sock.setblocking(False)
+    pieces = []
+    while True:
+        try:
+            piece = sock.recv(_PIECE)
+        except BlockingIOError:
+            break
+        if not piece:
+            break
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def reset(sock: socket.socket) -> None:
+    """Close so that the peer gets a reset instead of an end of file."""
+    linger_for_0_s = struct.pack("ii", 1, 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_for_0_s)
+    sock.close()
+
+
+def refuses(addr: tuple[str, int]) -> bool:
+    """Say whether nobody listens there any more.
+
+    A connection that was still taken into the queue of a listener being closed is reset, and
+    FreeBSD reports such a moment as an invalid argument: neither is a refusal yet.
+    """
+    with socket.socket() as probe:
+        probe.settimeout(10.0)
+        return probe.connect_ex(addr) == errno.ECONNREFUSED
+
+
+def thread_count(pid: int) -> int:
+    """Count the threads that the system sees in a process."""
+    return psutil.Process(pid).num_threads()
+
+
+def descriptor_count(pid: int) -> int:
+    """Count the open descriptors of a process."""
+    return psutil.Process(pid).num_fds()

@@ -1,0 +1,86 @@
+"""Threads in tests: a failure in any of them fails the test, and none is left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
+
+# Far longer than anything here takes: who is not back by then is stuck.
+_LIMIT_S = 30.0
+
+
+class Running(Generic[T]):
+    """A call that goes on in a thread of its own."""
+
+    def __init__(self, target: Callable[[], T], name: str | None = None) -> None:
+        self._target = target
+        self._results: list[T] = []
+        self._failures: list[BaseException] = []
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.thread.start()
+
+    def is_over(self) -> bool:
+        return not self.thread.is_alive()
+
+    def result(self, timeout_s: float = _LIMIT_S) -> T:
+        """Return what the call returned, or raise what it raised; stuck is a failure."""
+        self.thread.join(timeout_s)
+        assert not self.thread.is_alive(), f"{self.thread.name} is stuck"
+        if self._failures:
+            raise self._failures[0]
+        return self._results[0]
+
+    def _run(self) -> None:
+        try:
+            self._results.append(self._target())
+        except BaseException as failure:
+            self._failures.append(failure)
+
+
+def run_all(targets: Iterable[Callable[[], T]], timeout_s: float = _LIMIT_S) -> list[T]:
+    """Run all at the same time, and return their results once all have come back."""
+    deadline = time.monotonic() + timeout_s
+    running = [Running(target) for target in targets]
+    # A failure somewhere is often the reason why others are stuck: it is shown first.
+    wait_until_over(running, deadline)
+    for one in running:
+        if one.is_over():
+            one.result()
+    return [one.result(0.0) for one in running]
+
+
+def wait_until_over(running: list[Running[T]], deadline: float) -> None:
+    for one in running:
+        one.thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def wait_until_asleep(running: Iterable[Running[T]]) -> None:
+    """Return once each thread sleeps in a system call other than the one for locks.
+
+    Where the system does not show in what a thread sleeps, return at once: a test must be
+    right without this, and is only sharper with it.
+    """
+    for one in running:
+        wait_until(partial(is_asleep, one.thread), f"{one.thread.name} sleeps in the kernel")
+
+
+def is_asleep(thread: threading.Thread) -> bool:
+    task = Path(f"/proc/self/task/{thread.native_id}")
+    try:
+        where = (task / "wchan").read_text()
+        state = (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    if where in ("", "0"):
+        return state == "S"
+    return state == "S" and not where.startswith("futex")
