@@ -179,7 +179,7 @@ class Upload:
             data = data[written:]
 
     def _commit(self, session: HTTPSession) -> Next | int:
-        keep_alive = self._fields.keep_alive
+        keep_alive = self._fields.keep_alive and not session.is_leaving()
         if not self._is_genuine():
             self.abandon()
             return session.answer(response.short(400, keep_alive), keep_alive)

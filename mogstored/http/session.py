@@ -62,6 +62,15 @@ class HTTPSession(Connection):
     def is_idle(self) -> bool:
         return self.work is None and self._partial is None and not self.pending
 
+    def is_leaving(self) -> bool:
+        """Say whether the next answer is the last: the node stops, and no request follows."""
+        if not self.service.draining or self.pending:
+            return False
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+
     def answer(self, data: bytes, keep_alive: bool) -> Next:
         """Send a whole answer, and go on to what comes after it."""
         try:
@@ -107,7 +116,7 @@ class HTTPSession(Connection):
                 return self._await_request()
             if not data:
                 return Next.CLOSE
-        if self._partial is None:
+        if self._partial is None and not self.service.draining:
             verdict = hot.answer(self, data)
             if verdict is not None:
                 return verdict
@@ -143,7 +152,7 @@ class HTTPSession(Connection):
         method, fields = request.method, request.fields
         if method == b"PUT":
             return put.answer(self, request, workspace)
-        keep_alive = fields.keep_alive
+        keep_alive = fields.keep_alive and not self.is_leaving()
         if fields.has_body:
             # Nobody sends one with a reason; it is skipped if it is short.
             if fields.content_length is not None and fields.content_length > DISCARD_LIMIT:

@@ -1,1 +1,1 @@
-"""The process around the node: signals, limits, and later its workers."""
+"""The processes of a node: how they start, stop, replace each other and talk to the outside."""
