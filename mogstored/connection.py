@@ -28,6 +28,9 @@ _GONE = frozenset(
     }
 )
 
+# A client that was silent for longer than this has no request on its way, as a rule.
+_SETTLE_S = 1.0
+
 
 class Workspace:
     """What each worker thread lends to the step it runs: a buffer for large bodies."""
@@ -80,6 +83,13 @@ class Connection(ABC):
     def is_idle(self) -> bool:
         """Say whether nothing of a request has arrived. Called by others at any time."""
         return False
+
+    def is_settled(self) -> bool:
+        """Say whether the client can be sent away without crossing a request of its own.
+
+        One that was busy a moment ago, or has just come, is about to say something.
+        """
+        return self.is_idle() and monotonic() - self.active_at > _SETTLE_S
 
     def hang_up(self) -> None:
         """End the conversation, so that the next step finds it over. Called as owner."""

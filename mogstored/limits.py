@@ -27,9 +27,6 @@ IDLE_S = 5.0
 # No more than one sweep, and one log line on a failed accept, in this time.
 _SWEEP_INTERVAL_S = 1.0
 _DRAIN_INTERVAL_S = 0.1
-# Who stops does not yet send away a client that was busy a moment ago, or has just come:
-# its next request may be on its way.
-_SETTLE_S = 0.1
 # How long to wait for expired connections to be closed before the caller tries again.
 _CLOSE_WAIT_S = 0.2
 
@@ -113,7 +110,7 @@ class Clients:
         """
         while count := self.count():
             on_round(count)
-            self._pool.kick(_is_settled)
+            self._pool.kick(lambda connection: connection.is_settled())
             with self._closed:
                 self._closed.wait_for(lambda: not self._open, _DRAIN_INTERVAL_S)
 
@@ -121,10 +118,6 @@ class Clients:
 def _expire(connection: Connection) -> None:
     connection.expired = True
     connection.hang_up()
-
-
-def _is_settled(connection: Connection) -> bool:
-    return connection.is_idle() and monotonic() - connection.active_at > _SETTLE_S
 
 
 def _is_expirable(connection: Connection) -> bool:

@@ -150,7 +150,11 @@ def _send(
         code = failures.status_of(error, failures.READ, request.path, "GET")
         return session.answer(response.short(code, keep_alive), keep_alive)
     if content is not None and len(content) == size:
-        _keep_open(session, request.path, fd, status)
+        if request.method == b"GET":
+            _keep_open(session, request.path, fd, status)
+        else:
+            # Trackers look at every file there is, and would drive out what is read.
+            os.close(fd)
         return session.answer(head + content, keep_alive)
     if size > _SEQUENTIAL and hasattr(os, "posix_fadvise"):
         os.posix_fadvise(fd, first, size, os.POSIX_FADV_SEQUENTIAL)

@@ -11,6 +11,7 @@ All checks that need no disk come first, so that a refused request leaves no tra
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import hashlib
 import logging
@@ -92,6 +93,10 @@ class Upload:
     def _go_on(self, session: HTTPSession, workspace: Workspace) -> Next:
         """Open, receive and commit, as far as it goes now; a slot is held."""
         if self._fd < 0:
+            if self._decoder is not None or len(session.pending) < self._left:
+                # Asked for while there is somebody to ask: a client that has reset its
+                # connection has no address any more.
+                self._peer = session.peer()
             if session.service.is_unmounted(self._path):
                 return session.refuse(507)
             try:
@@ -101,7 +106,9 @@ class Upload:
                 return session.refuse(status)
             session.service.devices.learn(self._path)
             if self._fields.expects_continue and not session.pending and not self._complete():
-                session.sock.send(response.CONTINUE)
+                with contextlib.suppress(BlockingIOError):
+                    # Full of answers that the client has not read: it is not waiting then.
+                    session.sock.send(response.CONTINUE)
         try:
             status = self._receive(session, workspace)
         except BadRequest as refused:
@@ -138,7 +145,7 @@ class Upload:
                 try:
                     size = session.sock.recv_into(buffer, wanted)
                 except BlockingIOError:
-                    return self._await(session)
+                    return Next.READ
                 if not size:
                     return self._lose(session, "premature EOF")
                 taken = self._store(buffer[:size])
@@ -150,11 +157,6 @@ class Upload:
         except OSError as error:
             return failures.status_of(error, failures.WRITE, self._path, "write to")
         return self._commit(session)
-
-    def _await(self, session: HTTPSession) -> Next:
-        # Asked for now, since a client that has vanished has no address any more.
-        self._peer = self._peer or session.peer()
-        return Next.READ
 
     def _store(self, data: memoryview) -> int:
         """Write the part of `data` that belongs to the body; return the bytes consumed."""
@@ -212,7 +214,7 @@ class Upload:
     def _lose(self, session: HTTPSession, reason: str) -> Next:
         """The client went away: clean up, then say so in the log."""
         self.abandon()
-        peer = self._peer or session.peer()
+        peer = self._peer
         path = self._path.decode("ascii")
         _log.error("PUT /%s failed from %s after %d bytes: %s", path, peer, self._offset, reason)
         silence = last_data_received_ms(session.sock)

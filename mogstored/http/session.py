@@ -98,7 +98,7 @@ class HTTPSession(Connection):
         if self._discard is not None:
             self.work, self._discard = self._discard, None
             return Next.AGAIN
-        if self.pending or self.service.draining:
+        if self.pending:
             return Next.AGAIN
         return Next.READ
 
@@ -126,7 +126,7 @@ class HTTPSession(Connection):
         return self._dispatch(request, workspace)
 
     def _await_request(self) -> Next:
-        if self.service.draining and self._partial is None:
+        if self.service.draining and self.is_settled():
             return Next.CLOSE
         return Next.READ
 

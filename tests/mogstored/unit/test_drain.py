@@ -5,13 +5,14 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
+from mogstored.connection import Connection
 from mogstored.limits import Clients
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mogpoll import WorkerPool
-    from mogstored.connection import Connection, Workspace
+    from mogstored.connection import Workspace
 
 LONG_AGO_S = 60.0
 
@@ -27,6 +28,9 @@ class FakeConnection:
 
     def is_idle(self) -> bool:
         return self._idle
+
+    def is_settled(self) -> bool:
+        return Connection.is_settled(cast("Connection", self))
 
 
 class FakePool:
