@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import cpu, nginx_config
-from bench.works import link_content
+from bench.works import copy_content
 
 NODE = "mogstored"
 NGINX = "nginx"
@@ -170,7 +170,7 @@ class Workshop:
     def _peer(self, name: str) -> Peer:
         home = self.place / name.replace(" ", "-")
         peer = Peer(name, home, _free_port(), [])
-        link_content(self.content, peer.docroot)
+        copy_content(self.content, peer.docroot)
         return peer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,11 +62,15 @@ def write_content(master: Path) -> None:
                 (master / work.path(index)[1:]).write_bytes(content(work))
 
 
-def link_content(master: Path, docroot: Path) -> None:
-    """Give a docroot the same files by hard links: every peer reads the same page cache."""
+def copy_content(master: Path, docroot: Path) -> None:
+    """Give a docroot the same files.
+
+    Not by links: a file with two names is none that a node may keep open, since it could
+    not tell when one of them is gone.
+    """
     (docroot / _DIRECTORY).mkdir(parents=True)
     for file in (master / _DIRECTORY).iterdir():
-        os.link(file, docroot / _DIRECTORY / file.name)
+        shutil.copyfile(file, docroot / _DIRECTORY / file.name)
 
 
 def content(work: Work) -> bytes:
@@ -82,4 +86,4 @@ def space_bytes(names: list[str], connections: list[int], peers: int) -> int:
         for work in WORKS
         if work.method == "PUT" and work.name in names
     )
-    return read + written * peers
+    return read * (1 + peers) + written * peers

@@ -389,8 +389,10 @@ class WorkerPool(Generic[T, W]):
                 return False
             if self._stopping or self._leave(worker):
                 return True
-            # The counts may be old: never stand by as the last one who would wait.
-            if not self._surplus or not any(other.waiting for other in self._workers):
+            # The counts may be old: never stand by as one of the last who run. Whether the
+            # others are stuck by now is for the monitor to see.
+            running = len(self._workers) - len(self._parked)
+            if not self._surplus or running <= self._spare:
                 return False
             self._surplus -= 1
             self._notice()

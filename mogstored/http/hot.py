@@ -5,8 +5,9 @@ kind of request that makes up nearly all traffic: a whole GET in one piece, HTTP
 no Range, no body. Everything else returns None from here and takes the general way, and so
 does this kind at the least surprise.
 
-Measured with a 1 KiB file, processor time in the interpreter alone: 6.5 us on the general
-way, 3.8 us here; the kernel's share falls from 11 to 8 us because nothing is opened.
+Measured with a 1 KiB file and 16 connections on a slow, shared machine, where nginx took
+25 us of processor time: 49 us by the general way without open files, 29 us here. The
+interpreter's part fell from 25 to 14 us, the kernel's from 24 to 15.
 """
 
 from __future__ import annotations

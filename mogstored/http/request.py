@@ -91,12 +91,17 @@ class Fields:
     has_body: bool = field(init=False)
     is_plain: bool = field(init=False)
     """Whether a GET with these fields asks for nothing but the file."""
+    is_bare_body: bool = field(init=False)
+    """Whether a PUT with these fields has nothing to it but a body of known length."""
 
     def __post_init__(self) -> None:
         has_body = self.chunked or bool(self.content_length)
         object.__setattr__(self, "has_body", has_body)
         plain = self.keep_alive and self.range_ is None and not has_body
         object.__setattr__(self, "is_plain", plain)
+        checked = self.content_md5 is not None or self.md5_in_trailer
+        bare = not (self.chunked or checked or self.content_range or self.expects_continue)
+        object.__setattr__(self, "is_bare_body", bare)
 
 
 class Request(NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
+from random import getrandbits
 
 from mogstored.storage.device import is_device_name
 
@@ -89,12 +89,14 @@ class Docroot:
         return os.open(path, _REUSE, _UNFINISHED_MODE, dir_fd=self._fd)
 
     def _create_temporary(self, path: bytes) -> tuple[int, bytes]:
-        try:
-            name = _temporary_name(path)
-            return os.open(name, _CREATE, _UNFINISHED_MODE, dir_fd=self._fd), name
-        except FileExistsError:
-            name = _temporary_name(path)
-            return os.open(name, _CREATE, _UNFINISHED_MODE, dir_fd=self._fd), name
+        for is_last in (False, True):
+            name = b"%b.%08x.%d.tmp" % (path, getrandbits(32), os.getpid())
+            try:
+                return os.open(name, _CREATE, _UNFINISHED_MODE, dir_fd=self._fd), name
+            except FileExistsError:
+                if is_last:
+                    raise
+        raise AssertionError("not reached")
 
     def _make_parents(self, path: bytes) -> None:
         """Make the directories between the device and the file, as far as they miss."""
@@ -102,10 +104,6 @@ class Docroot:
         for depth in range(2, len(parts)):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(b"/".join(parts[:depth]), self._directory_mode, dir_fd=self._fd)
-
-
-def _temporary_name(path: bytes) -> bytes:
-    return b"%b.%08x.%d.tmp" % (path, random.getrandbits(32), os.getpid())
 
 
 def _read_umask() -> int:

@@ -15,8 +15,6 @@ it ticks in milliseconds, so a file that changed just before it was opened is no
 An open descriptor keeps a deleted file's blocks, and keeps its file system from being
 unmounted. So a DELETE or PUT through this process drops the path at once, and what was not
 read for some seconds is closed. Under pressure everything is.
-
-Measured: a GET of 1 KiB costs 4 us less than with open and close, of about 18.
 """
 
 from __future__ import annotations
