@@ -9,6 +9,7 @@ HYPOTHESIS_PROFILE=long plays many more and longer games.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,8 @@ READ, WRITE = Interest.READ, Interest.WRITE
 DIRECTIONS = (READ, WRITE)
 TELLS = {READ: Readiness.READABLE, WRITE: Readiness.WRITABLE}
 
+FAR_NUMBERS = 300
+
 crowd = ThreadPoolExecutor(4, "wait")
 
 
@@ -44,7 +47,7 @@ class Slot:
     """A descriptor number, the pure facts about it, and the sockets that bring them about."""
 
     def __init__(self) -> None:
-        self.near, self.far = socket.socketpair()
+        self.near, self.far = _pair()
         self.fd = self.near.fileno()
         self.registered = False
         self.armed: Interest | None = None
@@ -100,7 +103,7 @@ class Slot:
 
     def reuse(self) -> None:
         """Give the number to a new pair of sockets."""
-        near, self.far = socket.socketpair()
+        near, self.far = _pair()
         if near.fileno() == self.fd:
             self.near = near
         else:
@@ -114,6 +117,14 @@ class Slot:
         self.is_stale = was_stale
 
 
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """Return a pair whose far end does not take a number that a slot has given up."""
+    near, far = socket.socketpair()
+    with far:
+        high = fcntl.fcntl(far.fileno(), fcntl.F_DUPFD_CLOEXEC, FAR_NUMBERS)
+    return near, socket.socket(fileno=high)
+
+
 class PollerMachine(RuleBasedStateMachine):
     """Each rule changes the sockets or the poller, and the model in the same way."""
 
@@ -125,14 +136,17 @@ class PollerMachine(RuleBasedStateMachine):
         self.slots = [Slot() for _ in range(4)]
 
     def teardown(self) -> None:
-        self._tell_all()
-        for slot in self.slots:
-            if slot.registered:
-                self.poller.forget(slot.fd)
-            slot.near.close()
-            slot.far.close()
-        assert self.poller.wait(0) is None
-        self.poller.close()
+        try:
+            self._tell_all()
+            for slot in self.slots:
+                if slot.registered:
+                    self.poller.forget(slot.fd)
+            assert self.poller.wait(0) is None
+        finally:
+            for slot in self.slots:
+                slot.near.close()
+                slot.far.close()
+            self.poller.close()
 
     slot = st.integers(0, 3)
     interest = st.sampled_from(Interest)
