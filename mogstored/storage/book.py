@@ -1,8 +1,8 @@
 """What is known of a docroot's devices: which there are, how full, and on which disk.
 
 All that is asked for while clients are served is answered from memory. The only exception
-is a record that a client's change made wrong: it is measured again when somebody asks, by
-one thread at a time; meanwhile, and while a device hangs, everybody else gets the old one.
+is a record that a client's change made wrong: it is measured again when somebody asks. That takes a
+moment at most: while a device hangs, everybody gets the old record.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from types import MappingProxyType
 
+from mogpoll.stopping import signals_blocked
 from mogstored.storage.device import is_device_name
 from mogstored.storage.docroot import Docroot
 from mogstored.storage.mounts import Mounts, Origin, open_mounts
@@ -26,6 +27,10 @@ _log = logging.getLogger("mogstored")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Not the device's fault, and it has not gone away.
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+
+# How long a caller waits for a new record before it gets the old one. Trackers give up a
+# host that takes half a second.
+_ANSWER_S = 0.2
 
 # Makes room for a descriptor; False when it could not.
 Relieve = Callable[[], bool]
@@ -111,7 +116,7 @@ class DeviceBook:
     def record(self, devid: int) -> UsageRecord | None:
         """Return how full the device is, or None when it is not known.
 
-        Needs no slot of the device: should it hang, one caller at most hangs with it.
+        Needs no slot of the device, and returns soon even if it hangs.
         """
         entry = self._entries.get(devid)
         if entry is None:
@@ -203,8 +208,17 @@ class DeviceBook:
             self.refresh(devid, write=False)
 
     def _measure_again(self, entry: _Entry) -> None:
-        if not entry.measuring.acquire(blocking=False):
+        """Measure on a thread of its own, and wait for it as long as a client may."""
+        if entry.devid in self._stuck or not entry.measuring.acquire(blocking=False):
             return
+        measured = threading.Event()
+        with signals_blocked():
+            threading.Thread(
+                target=self._measure_apart, args=(entry, measured), name="measure", daemon=True
+            ).start()
+        measured.wait(_ANSWER_S)
+
+    def _measure_apart(self, entry: _Entry, measured: threading.Event) -> None:
         try:
             os.close(self._measure(entry, None))
         except OSError:
@@ -212,6 +226,7 @@ class DeviceBook:
             entry.dirty = True
         finally:
             entry.measuring.release()
+            measured.set()
 
     def _measure(self, entry: _Entry, relieve: Relieve | None) -> int:
         """Fill the entry anew; return the device's directory, open.

@@ -316,4 +316,6 @@ def machine_for(backend: Backend) -> type[PollerMachine]:
 def test_poller_agrees_with_its_model(machine_backend: Backend) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
-    run_state_machine_as_test(machine_for(machine_backend), settings=PROFILE)
+    run_state_machine_as_test(  # type: ignore[no-untyped-call,unused-ignore]
+        machine_for(machine_backend), settings=PROFILE
+    )
