@@ -1,8 +1,8 @@
 """What is known of a docroot's devices: which there are, how full, and on which disk.
 
 All that is asked for while clients are served is answered from memory. The only exception
-is a record that a client's change made wrong: it is measured again when somebody asks. That takes a
-moment at most: while a device hangs, everybody gets the old record.
+is a record that a client's change made wrong: it is measured again when somebody asks.
+That takes a moment at most: while a device hangs, everybody gets the old record.
 """
 
 from __future__ import annotations
