@@ -144,6 +144,8 @@ class WorkerPool(Generic[T, W]):
         self._claims = threading.Lock()
         self._lock = threading.Lock()
         self._workers: list[_Worker] = []
+        # All that were started, with those that are about to end.
+        self._threads: list[threading.Thread] = []
         self._parked: list[_Worker] = []
         # How many of the running ones should stand by, and how many should end.
         self._surplus = 0
@@ -261,10 +263,10 @@ class WorkerPool(Generic[T, W]):
         with self._lock:
             self._stopping = self._attention = True
             self._unpark(len(self._parked))
-            workers = list(self._workers)
+            threads = [*self._threads, self._monitor]
         self._over.set()
         self._waker.wake()
-        for thread in [worker.thread for worker in workers] + [self._monitor]:
+        for thread in threads:
             thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 return False
@@ -279,6 +281,7 @@ class WorkerPool(Generic[T, W]):
 
     def _start_workers(self, count: int) -> None:
         """Start threads that stand by; the caller holds `_lock`."""
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
         with signals_blocked():
             for _ in range(count):
                 self._started += 1
@@ -292,6 +295,7 @@ class WorkerPool(Generic[T, W]):
                 self._workers.append(worker)
                 self._parked.append(worker)
                 worker.thread.start()
+                self._threads.append(worker.thread)
 
     def _main(self, worker: _Worker) -> None:
         worker.gate.acquire()

@@ -61,7 +61,7 @@ class Disk:
     def _setattr(self, request: Request) -> bytes:
         numbers = wire.SETATTR.unpack_from(request.body)
         valid, size, mtime_s = numbers[0], numbers[2], numbers[5]
-        mtime_ns, mode, uid, gid = numbers[8], *numbers[10:11], *numbers[12:14]
+        mtime_ns, mode, uid, gid = numbers[8], numbers[10], numbers[12], numbers[13]
         inode = self._memory.inode(request.node)
         if valid & _WITH_SIZE:
             self._memory.truncate(request.node, size)
@@ -130,7 +130,8 @@ class Disk:
 
     def _statfs(self, _request: Request) -> bytes:
         used = -(-self._memory.size() // wire.BLOCK)
-        return wire.statfs_out(_BLOCKS, _BLOCKS - used, _INODES - self._memory.count())
+        free_inodes = _INODES - self._memory.count()
+        return wire.statfs_out((_BLOCKS, _BLOCKS - used), (_INODES, free_inodes))
 
     def _nothing(self, _request: Request) -> bytes:
         return b""

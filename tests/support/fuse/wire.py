@@ -57,7 +57,7 @@ OPERATIONS = {
 
 _IN_HEADER = struct.Struct("=IIQQIIII")
 _OUT_HEADER = struct.Struct("=IiQ")
-_INIT_OUT = struct.Struct("=IIIIHHII32x")
+_INIT_OUT = struct.Struct("=IIIIHHII36x")
 _ATTR = struct.Struct("=6Q10I")
 _ENTRY = struct.Struct("=QQQQII")
 _ATTR_OUT = struct.Struct("=QI4x")
@@ -140,8 +140,9 @@ def entry_out(inode: Inode) -> bytes:
     return _ENTRY.pack(inode.number, 0, 0, 0, 0, 0) + attributes(inode)
 
 
-def statfs_out(blocks: int, free: int, inodes: int) -> bytes:
-    return _STATFS_OUT.pack(blocks, free, free, 2 * inodes, inodes, BLOCK, 255, BLOCK)
+def statfs_out(blocks: tuple[int, int], inodes: tuple[int, int]) -> bytes:
+    """Answer with how many there are and how many are free."""
+    return _STATFS_OUT.pack(*blocks, blocks[1], *inodes, BLOCK, 255, BLOCK)
 
 
 def directory_out(entries: Iterable[tuple[bytes, int, int]], offset: int, size: int) -> bytes:
