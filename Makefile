@@ -11,14 +11,14 @@ ARGS =
 
 FILE = http://$(HTTP)/dev1/0/000/000/0000000001.fid
 
-.PHONY: help run test kqueue lint types bench clean
+.PHONY: help run test kqueue lint types bench bench-life clean
 
 help:
 	@echo "make run     a node on $(HTTP), files below ./$(DOCROOT); Ctrl-C stops it"
 	@echo "make test    the suite against the installed wheel"
 	@echo "make kqueue  the same suite on the kqueue backend, on Linux"
 	@echo "make lint    style;  make types  types"
-	@echo "make bench   measurements against peers"
+	@echo "make bench   measurements against peers;  make bench-life  upgrades, starts, watchers"
 	@echo "make clean   remove what was built, installed and cached here (not ./$(DOCROOT))"
 	@echo "PYTHON=...   the interpreter to make $(VENV) with, 3.11 or newer"
 
@@ -44,6 +44,9 @@ lint types: $(VENV)/.tox
 
 bench: $(VENV)/.installed
 	@$(VENV)/bin/python -m bench $(ARGS)
+
+bench-life: $(VENV)/.installed
+	@$(VENV)/bin/python -m bench.life $(ARGS)
 
 clean:
 	rm -rf $(VENV) .tox .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
