@@ -40,7 +40,7 @@ NS = 10**9
 _TURN = 100 * 1024 * 1024
 
 # Linux: keep the head until the first bytes of the file come along.
-_MSG_MORE = getattr(socket, "MSG_MORE", 0)
+MSG_MORE = getattr(socket, "MSG_MORE", 0)
 
 
 def answer(session: HTTPSession, request: Request, keep_alive: bool) -> Next:
@@ -225,7 +225,7 @@ class Download:
         turn = _TURN
         try:
             if self._head:
-                self._head = self._head[session.sock.send(self._head, _MSG_MORE) :]
+                self._head = self._head[session.sock.send(self._head, MSG_MORE) :]
                 if self._head:
                     return Next.WRITE
             while self._left and turn > 0:

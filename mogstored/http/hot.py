@@ -16,16 +16,18 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from mogpoll import Next
+from mogpoll import Next, sendfile
 from mogstored.http import response
 from mogstored.http.dates import date_now
-from mogstored.http.get import NS, SMALL, Download
+from mogstored.http.get import MSG_MORE, NS, SMALL, Download
 from mogstored.http.ranges import Span
 from mogstored.http.request import BadRequest, parse_fields
 from mogstored.storage.paths import MAX_PATH
 
 if TYPE_CHECKING:
     from mogstored.http.session import HTTPSession
+    from mogstored.storage.device import Device
+    from mogstored.storage.open_files import OpenFile
 
 # The same grammar as `request` has, cut down to what is worth being fast.
 _PLAIN_GET = re.compile(
@@ -70,9 +72,32 @@ def answer(session: HTTPSession, data: bytes) -> Next | None:
         head = response.WHOLE_BEGIN + date_now() + head_rest
         session.pending = b""
         if size > SMALL:
-            download = session.work = Download(path, fd, head, Span(0, size), True, device, file)
-            return download.pump(session)
+            return _send_large(session, path, file, head, device)
     finally:
         device.leave()
     service.open_files.give(path, file)
     return session.answer(head + content, True)
+
+
+def _send_large(
+    session: HTTPSession, path: bytes, file: OpenFile, head: bytes, device: Device
+) -> Next:
+    """Send head and file in one go if the socket takes them; what is left is a `Download`."""
+    fd, size = file.fd, file.size
+    sent = moved = 0
+    try:
+        sent = session.sock.send(head, MSG_MORE)
+        if sent == len(head):
+            moved = sendfile(session.sock, fd, 0, size)
+    except BlockingIOError:
+        # Full.
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    if moved == size:
+        session.service.open_files.give(path, file)
+        return session.finish(keep_alive=True)
+    rest = Span(moved, size - moved)
+    session.work = Download(path, fd, head[sent:], rest, True, device, file)
+    return Next.WRITE
