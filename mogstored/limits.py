@@ -10,17 +10,24 @@ its owner, while it waits in the poller; the next step finds the end of the stre
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
+from typing import TypeVar
 
 from mogpoll import WorkerPool
 from mogstored.connection import Connection, Workspace
 from mogstored.log import NOTICE
 
 _log = logging.getLogger("mogstored")
+
+_T = TypeVar("_T")
+
+# No descriptor or no memory was left.
+_PRESSURE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 # A connection without traffic for longer than this may be given up under pressure.
 IDLE_S = 5.0
@@ -71,6 +78,16 @@ class Clients:
         with self._closed:
             self._closed.wait_for(lambda: self._expired_closed - before >= awaited, _CLOSE_WAIT_S)
             return self._expired_closed > before
+
+    def retried(self, call: Callable[[], _T]) -> _T:
+        """Call; when descriptors or memory ran out, make room and call once more."""
+        try:
+            return call()
+        except OSError as error:
+            if error.errno not in _PRESSURE:
+                raise
+        self.relieve()
+        return call()
 
     def relieve_accept(self, error: OSError) -> bool:
         """Do the same for an acceptor, and log why, once a second at most."""

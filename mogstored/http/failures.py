@@ -8,18 +8,8 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from mogstored.service import Service
 
 _log = logging.getLogger("mogstored")
-
-_T = TypeVar("_T")
-
-# No descriptor or no memory was left.
-PRESSURE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 _MISSING = {errno.ENOENT: 404, errno.ENOTDIR: 404}
 _DENIED = {errno.EACCES: 403, errno.EPERM: 403}
@@ -47,14 +37,3 @@ def status_of(error: OSError, table: dict[int, int], path: bytes, attempt: str) 
     if status not in _EXPECTED:
         _log.error("%s /%s failed: %s", attempt, path.decode("ascii"), error.strerror)
     return status
-
-
-def retried_under_pressure(service: Service, call: Callable[[], _T]) -> _T:
-    """Call; when descriptors or memory ran out, give idle clients up and call once more."""
-    try:
-        return call()
-    except OSError as error:
-        if error.errno not in PRESSURE:
-            raise
-        service.clients.relieve()
-    return call()

@@ -19,13 +19,12 @@ from mogstored.connection import Workspace
 from mogstored.http import failures, response
 from mogstored.http.ranges import ByteRange, Span, is_whole, resolve
 from mogstored.http.request import Request
-from mogstored.storage.device import Device, is_device_name
+from mogstored.storage.device import Device
 from mogstored.storage.open_files import OpenFile, may_be_kept
 from mogstored.storage.paths import is_climbing
 
 if TYPE_CHECKING:
     from mogstored.http.session import HTTPSession
-    from mogstored.service import Service
     from mogstored.storage.usage import UsageRecord
 
 _log = logging.getLogger("mogstored")
@@ -53,7 +52,8 @@ def answer(session: HTTPSession, request: Request, keep_alive: bool) -> Next:
         return _answer_root(session, request, keep_alive)
     if is_climbing(path):
         return session.answer(response.short(403, keep_alive), keep_alive)
-    record = _usage_record(session, path)
+    book = session.service.book
+    record = None if book is None else book.record_at(path)
     if record is not None:
         return _answer_usage(session, request, record, keep_alive)
     device = session.service.devices.of(path)
@@ -72,7 +72,7 @@ def _answer_inside(
         if service.is_unmounted(path):
             return session.answer(response.short(500, keep_alive), keep_alive)
         try:
-            fd = _open(service, path)
+            fd = service.clients.retried(lambda: service.docroot.open_read(path))
         except OSError as error:
             code = failures.status_of(error, failures.READ, path, request.method.decode())
             return session.answer(response.short(code, keep_alive), keep_alive)
@@ -81,29 +81,10 @@ def _answer_inside(
         device.leave()
 
 
-def _open(service: Service, path: bytes) -> int:
-    try:
-        return service.docroot.open_read(path)
-    except OSError as error:
-        if error.errno not in failures.PRESSURE:
-            raise
-    service.clients.relieve()
-    return service.docroot.open_read(path)
-
-
 def _answer_root(session: HTTPSession, request: Request, keep_alive: bool) -> Next:
     """Answer the health probe: the root is an empty file from the beginning of time."""
     head, _ = _head(request.fields.range_, 0, 0, keep_alive)
     return session.answer(head, keep_alive)
-
-
-def _usage_record(session: HTTPSession, path: bytes) -> UsageRecord | None:
-    """Return the record behind `devN/usage`, if it is known; needs no slot of the device."""
-    book = session.service.book
-    if book is None or not path.endswith(b"/usage"):
-        return None
-    name = path[: -len(b"/usage")]
-    return book.record(int(name[3:])) if is_device_name(name) else None
 
 
 def _answer_usage(

@@ -141,7 +141,7 @@ class Upload:
             if session.service.is_unmounted(self._path):
                 return session.refuse(507)
             try:
-                failures.retried_under_pressure(session.service, self._open)
+                session.service.clients.retried(self._open)
             except OSError as error:
                 status = failures.status_of(error, failures.CREATE, self._path, "PUT")
                 return session.refuse(status)

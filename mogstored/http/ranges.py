@@ -64,8 +64,8 @@ def _number(digits: bytes) -> int | None:
 def resolve(asked: ByteRange, size: int) -> Span | None:
     """Apply a range to a file of `size` bytes; None when it cannot be satisfied.
 
-    A suffix longer than the file stands for the whole file, and is told apart from a
-    satisfied range by `Span.size` with `Span.first` 0 by the caller (see `is_whole`).
+    A suffix longer than the file is cut to the file. That answer is not a part of it but
+    the file itself, which `is_whole` tells.
     """
     first, last = asked
     if first is None:

@@ -54,7 +54,7 @@ _MD5 = re.compile(rb"[A-Za-z0-9+/]{22}==")
 # llhttp notices an overflow before the line ends.
 _LENGTH_FIELD = re.compile(rb"(?i:\r\ncontent-length):[ \t]*([0-9]+)[ \t]*(?:\r\n|\Z)")
 
-# The fields of a request line that llhttp is shown with a block; it affects no field.
+# The line that llhttp is shown before a block of fields, by the minor version.
 _LINES = (b"PUT / HTTP/1.0\r\n", b"PUT / HTTP/1.1\r\n")
 
 # What llhttp is shown before a trailer.

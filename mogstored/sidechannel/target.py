@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from typing import TYPE_CHECKING
-
-from mogstored.http.failures import retried_under_pressure
 
 if TYPE_CHECKING:
     from mogstored.service import Service
 
-_USAGE = re.compile(rb"/dev([0-9]{1,8})/usage")
 _ANY_PERMISSION = 0o777
 
 
@@ -55,7 +51,7 @@ class Target:
         docroot = self._service.docroot
         try:
             self._refuse_unmounted()
-            fd = retried_under_pressure(self._service, lambda: docroot.open_read(self._name))
+            fd = self._service.clients.retried(lambda: docroot.open_read(self._name))
         except OSError:
             text = self._remembered()
             if text is None:
@@ -89,9 +85,6 @@ class Target:
 
     def _remembered(self) -> bytes | None:
         """Return the record in memory, if this is the name of a usage file."""
-        match = _USAGE.fullmatch(self.path)
         book = self._service.book
-        if match is None or book is None:
-            return None
-        record = book.record(int(match[1]))
+        record = None if book is None else book.record_at(self.path[1:])
         return None if record is None else record.text()

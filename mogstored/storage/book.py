@@ -125,6 +125,13 @@ class DeviceBook:
             self._measure_again(entry)
         return entry.record
 
+    def record_at(self, path: bytes) -> UsageRecord | None:
+        """Return the record behind the path `devN/usage`; None for every other path."""
+        name, slash, rest = path.partition(b"/")
+        if not slash or rest != b"usage" or not is_device_name(name):
+            return None
+        return self.record(int(name[3:]))
+
     def mark_dirty(self, path: bytes) -> None:
         """Note that something was stored or removed at `path`."""
         name = path.partition(b"/")[0]

@@ -15,7 +15,7 @@ import time
 
 from mogpoll.stopping import signals_blocked
 from mogstored.storage.iostat import IostatParser
-from mogstored.storage.report import OnReport
+from mogstored.storage.report import OnReport, pass_on
 
 _log = logging.getLogger("mogstored")
 
@@ -97,7 +97,7 @@ class IostatFeed:
             fd = self._spawn()
         except OSError as error:
             _log.warning("cannot start iostat (%s): %s", self._command, error.strerror)
-            return self._retry_s
+            return self._fail(on_report)
         if fd is None:
             return 0.0
         try:
@@ -108,6 +108,14 @@ class IostatFeed:
         if status == 0 or self._dismissed or self._stopped:
             return 0.0 if fruitful else min(_FRUITLESS_S, self._retry_s)
         _log.warning("iostat (PID %d) %s", pid, describe_status(status))
+        return self._fail(on_report)
+
+    def _fail(self, on_report: OnReport) -> float:
+        """Say that nothing is known, and return when to try again.
+
+        A stream without any block looks dead to who watches it.
+        """
+        pass_on(on_report, {})
         return self._retry_s
 
     def _spawn(self) -> int | None:
@@ -136,10 +144,7 @@ class IostatFeed:
                 fruitful = True
                 if self._stopped:
                     break
-                try:
-                    on_report(report)
-                except Exception:
-                    _log.exception("a utilization report was lost")
+                pass_on(on_report, report)
             self._dismiss_idle()
         return fruitful
 

@@ -6,16 +6,13 @@ read in time misses reports, but never a part of one.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable
 
 from mogpoll import Interest, Waker, open_poller
 from mogpoll.stopping import signals_blocked
-from mogstored.storage.report import OnReport, Report
-
-_log = logging.getLogger("mogstored")
+from mogstored.storage.report import OnReport, Report, pass_on
 
 _PIECE = 65536
 
@@ -146,8 +143,5 @@ class PipeFeed:
             return True
         for report in reader.feed(piece):
             if self._wanted:
-                try:
-                    on_report(report)
-                except Exception:
-                    _log.exception("a utilization report was lost")
+                pass_on(on_report, report)
         return bool(piece)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from mogstored.storage.iostat import UNKNOWN
+
+_log = logging.getLogger("mogstored")
 
 # From the name of a disk to its utilization in percent: at most seven characters.
 Report = Mapping[str, str]
@@ -27,6 +30,14 @@ class UtilizationFeed(Protocol):
 
     def want(self, wanted: bool) -> None:
         """Say whether anybody watches; the first report then comes within two seconds."""
+
+
+def pass_on(on_report: OnReport, report: Report) -> None:
+    """Call `on_report`; what it raises costs this report only, and not the feed."""
+    try:
+        on_report(report)
+    except Exception:
+        _log.exception("a utilization report was lost")
 
 
 def format_block(

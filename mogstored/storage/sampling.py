@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,9 +9,7 @@ from typing import NamedTuple
 
 from mogpoll.stopping import signals_blocked
 from mogstored.storage.iostat import UNKNOWN
-from mogstored.storage.report import OnReport, Report
-
-_log = logging.getLogger("mogstored")
+from mogstored.storage.report import OnReport, Report, pass_on
 
 _INTERVAL_S = 1.0
 # Where no disk is counted, watchers still get a sign of life from time to time.
@@ -95,10 +92,7 @@ class SampledFeed:
                 self._interval_s if before.busy_ms else self._sign_of_life_s
             ):
                 now = self._sample()
-                try:
-                    on_report(rate(before, now, self._decimals))
-                except Exception:
-                    _log.exception("a utilization report was lost")
+                pass_on(on_report, rate(before, now, self._decimals))
                 before = now
 
     def _sample(self) -> Sample:

@@ -122,19 +122,23 @@ def test_failure_is_reported_and_waited_for(
     assert record.levelno == logging.WARNING
     assert record.message == f"iostat (PID {runs.pids()[0]}) {how}"
     assert len(runs.pids()) == 1
+    # The last one says that nothing is known now.
+    assert [runs.next(), runs.next()] == [{"sda": "1"}, {}]
 
 
 def test_failure_is_tried_again_later(runs: Runs, caplog: pytest.LogCaptureFixture) -> None:
     runs.start("exit 1", retry_s=0.01)
     runs.await_runs(3)
+    assert [runs.next(), runs.next()] == [{}, {}]
     assert len(caplog.records) >= 2
 
 
 def test_command_that_does_not_exist(caplog: pytest.LogCaptureFixture) -> None:
     feed = IostatFeed("/nonexistent/iostat -dx", retry_s=LONG_S)
-    feed.start(lambda _report: None)
+    reports: SimpleQueue[Report] = SimpleQueue()
+    feed.start(reports.put)
     feed.want(True)
-    wait_until(lambda: caplog.records, "a warning")
+    assert reports.get(timeout=10) == {}
     feed.stop()
     assert caplog.records[0].message.endswith("ended with status 127")
 
@@ -147,9 +151,10 @@ def test_no_shell_to_start_it(
 
     monkeypatch.setattr(os, "posix_spawn", fail)
     feed = IostatFeed("iostat", retry_s=LONG_S)
-    feed.start(lambda _report: None)
+    reports: SimpleQueue[Report] = SimpleQueue()
+    feed.start(reports.put)
     feed.want(True)
-    wait_until(lambda: caplog.records, "a warning")
+    assert reports.get(timeout=10) == {}
     feed.stop()
     assert caplog.records[0].message == "cannot start iostat (iostat): No such file or directory"
 
