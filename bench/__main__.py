@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from bench import machine, options, tools
 from bench.comparison import Comparison
@@ -19,6 +16,7 @@ from bench.options import Options
 from bench.peers import PeerFailed, Workshop
 from bench.report import LoadError
 from bench.rounds import Method
+from bench.ways_out import make_signals_leave, working_place
 from bench.works import space_bytes, write_content
 
 _FAILURES = (NotLinux, LoadError, PeerFailed, machine.PlaceUnfit, tools.ToolMissing, OSError)
@@ -26,8 +24,7 @@ _FAILURES = (NotLinux, LoadError, PeerFailed, machine.PlaceUnfit, tools.ToolMiss
 
 def main() -> int:
     wanted = options.parse()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    make_signals_leave()
     try:
         _compare(wanted)
     except _FAILURES as error:
@@ -75,18 +72,14 @@ def _method_text(wanted: Options) -> str:
 
 @contextmanager
 def _working_place(wanted: Options) -> Iterator[Path]:
-    """A temporary directory with room for all docroots, removed on every way out."""
+    """A temporary directory with room for all docroots."""
     peers = 2 if wanted.cmogstored is None else 3
     space = space_bytes(wanted.works, wanted.connections, peers)
     parent = wanted.docroot_parent or machine.default_docroot_parent(space)
     if machine.free_bytes(parent) < space:
         raise machine.PlaceUnfit(f"{parent} has less than {space >> 20} MiB free")
-    with tempfile.TemporaryDirectory(prefix="mogstored-bench-", dir=parent) as name:
-        try:
-            yield Path(name)
-        finally:
-            # The servers are stopped by now; a second Ctrl-C must not leave the files behind.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with working_place(parent) as place:
+        yield place
 
 
 def _show(text: str) -> None:
@@ -96,11 +89,6 @@ def _show(text: str) -> None:
 def _progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _leave(number: int, _: FrameType | None) -> None:
-    """Turn a signal into an ordinary way out, through every `finally`."""
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -71,22 +72,33 @@ def about_node(python: str, place: Path) -> str:
 
 
 def describe(tools: Tools, place: Path, method: str, node: str) -> str:
-    """The header of a run."""
+    """The header of a comparison."""
+    facts = {
+        **facts_about(place, node),
+        "nginx": first_line(tools.nginx, "-v").removeprefix("nginx version: "),
+        "load by": first_line(tools.wrk, "-v").partition(" Copyright")[0],
+        "method": method,
+    }
+    return format_facts(facts)
+
+
+def facts_about(place: Path, node: str) -> dict[str, str]:
+    """What every header says, whatever is measured."""
     kind = file_system(place)
     noise = (
         "in memory: no disk noise" if kind == "tmpfs" else "a disk: its noise is in the figures"
     )
-    facts = {
+    return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": f"{os.cpu_count()} x {_cpu_model()}",
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
-        "node": node,
-        "nginx": first_line(tools.nginx, "-v").removeprefix("nginx version: "),
-        "load by": first_line(tools.wrk, "-v").partition(" Copyright")[0],
         "docroots": f"{place.parent}, {kind} ({noise})",
-        "method": method,
+        "node": node,
     }
+
+
+def format_facts(facts: Mapping[str, str]) -> str:
     return "\n".join(f"{name + ':':<13}{value}" for name, value in facts.items())
 
 

@@ -169,7 +169,7 @@ class Workshop:
 
     def _peer(self, name: str) -> Peer:
         home = self.place / name.replace(" ", "-")
-        peer = Peer(name, home, _free_port(), [])
+        peer = Peer(name, home, free_port(), [])
         copy_content(self.content, peer.docroot)
         return peer
 
@@ -187,7 +187,7 @@ def _listening(peer: Peer) -> list[str]:
     return ["--docroot", str(peer.docroot), "--httplisten", f"127.0.0.1:{peer.port}"]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
