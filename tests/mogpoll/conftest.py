@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.mogpoll import backends
+from tests.mogpoll.acceptors import Customers
 from tests.mogpoll.backends import Backend
 from tests.mogpoll.tasks import Bench
 from tests.support.sockets import stream_pair
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
 
     from mogpoll import Poller
@@ -54,6 +56,15 @@ def poller(backend: Backend) -> Iterator[Poller]:
 
 
 @pytest.fixture
+def restless() -> Iterator[None]:
+    """Let threads take turns at almost every instruction: races show that are rare otherwise."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two connected stream sockets, non-blocking."""
     with stream_pair() as both:
@@ -71,3 +82,18 @@ def bench(poller: Poller, caplog: pytest.LogCaptureFixture) -> Iterator[Bench]:
     made.finish()
     logged = [record for record in caplog.get_records("call") if record.name == "mogpoll"]
     assert [record.getMessage() for record in logged] == []
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A listener with room for all customers of a test."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as made:
+        yield made
+
+
+@pytest.fixture
+def customers() -> Iterator[Customers]:
+    """Whoever an acceptor passes on, closed at the end."""
+    made = Customers()
+    yield made
+    made.close()

@@ -616,7 +616,7 @@ sys.exit(status)
 def test_n17_forked_child_neither_uses_nor_closes_the_queue_of_its_parent() -> None:
     assert PATH
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK, PATH],
+        [sys.executable, "-P", "-W", "ignore", "-c", FORK, PATH],
         check=False,
         capture_output=True,
         text=True,

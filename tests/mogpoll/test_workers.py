@@ -111,6 +111,7 @@ def test_task_that_goes_on_lets_others_have_their_turn(bench: Bench) -> None:
     assert turns == ["a", "b"] * 10
 
 
+@pytest.mark.usefixtures("restless")
 def test_n10_ten_thousand_steps_have_one_thread_each(bench: Bench) -> None:
     pool = bench.pool(8, spare=8)
     verdicts = itertools.cycle([Next.READ, Next.WRITE, Next.READ_WRITE, Next.AGAIN])

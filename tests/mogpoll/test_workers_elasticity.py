@@ -112,6 +112,7 @@ def test_pool_that_shrank_and_grew_by_need_serves_on(bench: Bench) -> None:
             bench.fence(pool)
 
 
+@pytest.mark.usefixtures("restless")
 def test_no_task_is_forgotten_while_threads_come_and_go(bench: Bench) -> None:
     """Steps that block now and then, at random, with messages to answer all the while."""
     pool = bench.pool(8, spare=1)

@@ -210,27 +210,25 @@ def test_resume_by_a_thread_with_the_identity_of_one_that_ended(bench: Bench) ->
     for errand in [bench.added(pool, meet, Interest.WRITE) for _ in range(8)]:
         errand.wait_for_steps(1)
     errand = bench.parked(pool)
-    before = set(threading.enumerate())
     pool.resize(1)
     wait_until(
         lambda: sum(thread.name.startswith("worker-") for thread in threading.enumerate()) <= 2,
         "one worker and the monitor are left",
     )
-    alive = {thread.ident for thread in before if thread.is_alive()}
-    again = threading.Event()
+    ended = idents - {thread.ident for thread in threading.enumerate()}
+    go_on, resumed = threading.Event(), threading.Lock()
 
     def resume() -> bool:
-        if threading.get_ident() in idents - alive and not again.is_set():
-            again.set()
+        """Resume if nobody has; stay alive, so that the next thread has another identity."""
+        chosen = threading.get_ident() in ended and resumed.acquire(blocking=False)
+        if chosen:
             pool.resume(errand)
-        return again.is_set()
+        assert go_on.wait(20)
+        return chosen
 
-    holding = threading.Event()
-    for _ in range(50):
-        if Running(resume).result():
-            break
-    else:
-        holding.set()
+    outsiders = [Running(resume) for _ in range(20)]
+    go_on.set()
+    if not sum(outsider.result() for outsider in outsiders):
         pytest.skip("this system gave no identity out again")
     errand.wait_for_steps(2)
 
@@ -296,6 +294,7 @@ def test_kick_leaves_tasks_in_a_step_and_parked_ones_alone(bench: Bench) -> None
     assert (parked.steps, stepped.steps) == (1, 1)
 
 
+@pytest.mark.usefixtures("restless")
 def test_kicks_during_steps_and_closes_make_no_second_owner(bench: Bench) -> None:
     pool = bench.pool(6, spare=6)
     over = threading.Event()

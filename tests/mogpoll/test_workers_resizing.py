@@ -108,6 +108,7 @@ def test_size_below_one_is_refused(bench: Bench, threads: int) -> None:
     assert pool.size == 2
 
 
+@pytest.mark.usefixtures("restless")
 def test_size_changes_under_load_lose_no_task(bench: Bench) -> None:
     pool = bench.pool(4, spare=2)
     over = threading.Event()
@@ -198,6 +199,7 @@ def test_stop_gives_up_on_a_thread_that_is_stuck_and_touches_nothing(bench: Benc
     assert (waiting.closes, stuck.closes) == (1, 1)
 
 
+@pytest.mark.usefixtures("restless")
 def test_stop_under_load(bench: Bench) -> None:
     pool = bench.pool(8, spare=4)
     errands = [bench.added(pool, lambda _: Next.AGAIN, Interest.WRITE) for _ in range(20)]

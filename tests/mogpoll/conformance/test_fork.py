@@ -172,7 +172,7 @@ assert statuses == [0] * 20, statuses
 def test_n17_fork(backend: Backend, script: str) -> None:
     done = subprocess.run(
         # From 3.12 on Python warns of any fork beside threads.
-        [sys.executable, "-W", "ignore", "-c", PREAMBLE + script],
+        [sys.executable, "-P", "-W", "ignore", "-c", PREAMBLE + script],
         env=backend.environment(),
         check=False,
         capture_output=True,

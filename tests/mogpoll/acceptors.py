@@ -1,0 +1,98 @@
+"""Acceptors under test: run, stopped under a limit, given errors, and what they pass on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mogpoll import Acceptor, acceptor
+from tests.support.threads import Running, is_asleep
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mogpoll.acceptor import AcceptCallback, PressureCallback
+
+
+class Customers:
+    """What an acceptor passed on, in the order of arrival."""
+
+    def __init__(self) -> None:
+        self.sockets: list[socket.socket] = []
+        self._arrived = threading.Condition()
+
+    def take(self, connection: socket.socket) -> None:
+        with self._arrived:
+            self.sockets.append(connection)
+            self._arrived.notify_all()
+
+    def wait_for(self, count: int) -> list[socket.socket]:
+        with self._arrived:
+            arrived = self._arrived.wait_for(lambda: len(self.sockets) >= count, 20)
+        assert arrived, f"{len(self.sockets)} of {count} connections were passed on"
+        return self.sockets
+
+    def close(self) -> None:
+        for connection in self.sockets:
+            connection.close()
+
+
+def stop(running: Acceptor) -> None:
+    """Stop it, and fail where that does not end."""
+    Running(running.stop).result()
+
+
+@contextmanager
+def accepting(
+    listener: socket.socket,
+    on_accept: AcceptCallback,
+    on_pressure: PressureCallback | None = None,
+) -> Iterator[Acceptor]:
+    made = Acceptor(listener, on_accept, on_pressure=on_pressure, name="acceptor-under-test")
+    made.start()
+    try:
+        yield made
+    finally:
+        stop(made)
+    assert not made.is_alive()
+
+
+def connect(listener: socket.socket) -> socket.socket:
+    return socket.create_connection(listener.getsockname(), 10)
+
+
+def thread_of(name: str) -> threading.Thread:
+    (found,) = [thread for thread in threading.enumerate() if thread.name == name]
+    return found
+
+
+def wait_until_accepting(name: str = "acceptor-under-test") -> None:
+    wait_until(lambda: is_asleep(thread_of(name)), "the acceptor sleeps in accept")
+
+
+class ScriptedAccept:
+    """Takes the place of accept4: fails as told first, then is the real one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, errors: list[int]) -> None:
+        self._errors = errors
+        self._real = acceptor._accept4
+        self.outcomes: list[int | None] = []
+        monkeypatch.setattr(acceptor, "_accept4", self)
+
+    def __call__(self, fd: int) -> int:
+        try:
+            if self._errors:
+                number = self._errors.pop(0)
+                raise OSError(number, os.strerror(number))
+            accepted = self._real(fd)
+        except OSError as error:
+            self.outcomes.append(error.errno)
+            raise
+        self.outcomes.append(None)
+        return accepted

@@ -1,0 +1,62 @@
+"""Which backend is opened: the platform's own, or the one that the environment names."""
+
+from __future__ import annotations
+
+import select
+
+import pytest
+
+from mogpoll import EpollPoller, KqueuePoller, open_poller
+from tests.mogpoll.backends import Backend
+
+
+def test_environment_names_the_backend(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOGPOLL_BACKEND", backend.name)
+    opened, expected = open_poller(), backend.open()
+    same = type(opened) is type(expected)
+    opened.close()
+    expected.close()
+    assert same
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_platform_has_a_backend_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    if value is None:
+        monkeypatch.delenv("MOGPOLL_BACKEND", raising=False)
+    else:
+        monkeypatch.setenv("MOGPOLL_BACKEND", value)
+    opened = open_poller()
+    opened.close()
+    assert isinstance(opened, EpollPoller if hasattr(select, "epoll") else KqueuePoller)
+
+
+@pytest.mark.parametrize("name", ["poll", "EPOLL", "kqueue "])
+def test_unknown_backend_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("MOGPOLL_BACKEND", name)
+    with pytest.raises(ValueError, match="MOGPOLL_BACKEND"):
+        open_poller()
+
+
+def test_epoll_cannot_be_had_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOGPOLL_BACKEND", "epoll")
+    monkeypatch.delattr(select, "epoll", raising=False)
+    with pytest.raises(OSError, match="no epoll"):
+        open_poller()
+
+
+def test_kqueue_needs_a_kernel_or_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOGPOLL_BACKEND", "kqueue")
+    monkeypatch.delattr(select, "kqueue", raising=False)
+    monkeypatch.delenv("MOGPOLL_LIBKQUEUE", raising=False)
+    with pytest.raises(OSError, match="MOGPOLL_LIBKQUEUE"):
+        open_poller()
+
+
+def test_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOGPOLL_BACKEND", "kqueue")
+    monkeypatch.delattr(select, "kqueue", raising=False)
+    monkeypatch.setenv("MOGPOLL_LIBKQUEUE", "/nowhere/libkqueue.so")
+    with pytest.raises(OSError, match="/nowhere/libkqueue"):
+        open_poller()
