@@ -1,19 +1,23 @@
-"""Small file systems of their own, where the test may mount them."""
+"""Small file systems of their own, where the test may mount them, and the names of disks."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mogstored.storage.book import DeviceBook
+from mogstored.storage.docroot import Docroot
 from tests.support.daemon import Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 
 @contextmanager
@@ -49,3 +53,17 @@ def free_bytes(path: Path) -> int:
     """Return how many bytes can still be stored on the file system of `path`."""
     state = os.statvfs(path)
     return state.f_bavail * state.f_frsize
+
+
+@cache
+def disks() -> tuple[str, ...]:
+    """Return the names of the disk on which nodes get their docroots; none if unknown."""
+    with tempfile.TemporaryDirectory() as path:
+        Path(path, "dev1").mkdir()
+        docroot = Docroot(path)
+        try:
+            book = DeviceBook(docroot)
+            book.rescan()
+            return book.disk_names(1)
+        finally:
+            docroot.close()

@@ -88,8 +88,9 @@ def slow_disk(path: Path) -> Iterator[SlowDisk]:
     with process:
         assert process.stdout is not None
         word = process.stdout.readline().strip()
-        if word != "mounted":
-            pytest.skip(word or "the file system's process has failed")
+        if word.startswith("cannot mount"):
+            pytest.skip(word)
+        assert word == "mounted", "the process of the file system has failed"
         disk = SlowDisk(path, process)
         try:
             yield disk
@@ -104,17 +105,29 @@ def slow_disk(path: Path) -> Iterator[SlowDisk]:
 
 
 @contextmanager
-def node_with_slow_disk(path: Path, **options: Any) -> Iterator[tuple[Node, SlowDisk]]:
-    """Run a node whose dev2 is a slow disk and whose dev1 is not; `options` are the node's."""
+def node_with_slow_disk(
+    path: Path, *, hangs: bool = False, **options: Any
+) -> Iterator[tuple[Node, SlowDisk]]:
+    """Run a node whose dev2 is a slow disk and whose dev1 is not; `options` are the node's.
+
+    The disk is a good one until the test says otherwise, unless it `hangs` from the start.
+    """
     with slow_disk(path) as disk:
         node = Node(devices=("dev1",), **options)
         (node.docroot / "dev2").symlink_to(path)
-        with node:
-            try:
-                yield node, disk
-            finally:
-                # It could be neither stopped nor killed otherwise.
-                disk.release()
+        if hangs:
+            disk.hang()
+        with _released_in_the_end(disk), node, _released_in_the_end(disk):
+            yield node, disk
+
+
+@contextmanager
+def _released_in_the_end(disk: SlowDisk) -> Iterator[None]:
+    """A node that waits for the disk can be neither stopped nor killed."""
+    try:
+        yield
+    finally:
+        disk.release()
 
 
 def _start(path: Path) -> subprocess.Popen[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import select
 import socket
 import struct
@@ -10,11 +11,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PIECE = 64 * 1024
+# What a test process has open besides what it was written to open.
+_OTHER_DESCRIPTORS = 200
 
 
 @contextmanager
@@ -107,3 +111,18 @@ def thread_count(pid: int) -> int:
 def descriptor_count(pid: int) -> int:
     """Count the open descriptors of a process."""
     return psutil.Process(pid).num_fds()
+
+
+@contextmanager
+def room_for(sockets: int) -> Iterator[None]:
+    """Let this process have so many sockets open; skip where that is not allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = sockets + _OTHER_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        pytest.skip(f"no more than {hard} descriptors are allowed here")
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

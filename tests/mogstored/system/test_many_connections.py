@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import pytest
 from tests.support.daemon import Node
 from tests.support.http import Client
 from tests.support.puts import assert_created, put_head
+from tests.support.sockets import room_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,15 +21,8 @@ COUNT = 1000
 @pytest.fixture
 def crowd() -> Iterator[tuple[Node, list[Client]]]:
     """A node and that many clients."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = COUNT + 200
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        pytest.skip(f"no more than {hard} descriptors are allowed here")
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-    with Node(maxconns=2 * COUNT) as node, ExitStack() as stack:
+    with room_for(COUNT), Node(maxconns=2 * COUNT) as node, ExitStack() as stack:
         yield node, [stack.enter_context(Client(node.http, 30.0)) for _ in range(COUNT)]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.slow

@@ -5,18 +5,14 @@ from __future__ import annotations
 import re
 import socket
 import sys
-import tempfile
 from contextlib import ExitStack
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mogstored.storage.book import DeviceBook
-from mogstored.storage.docroot import Docroot
 from tests.support import fake_iostat
 from tests.support.daemon import Node
+from tests.support.disks import disks
 from tests.support.sidechannel import Manager, manage
 
 if TYPE_CHECKING:
@@ -29,20 +25,6 @@ def node_with_iostat(options: str, *, devices: tuple[str, ...] = ("dev1", "dev2"
     """Return a node that is not started yet, whose iostat reports the disks it has."""
     command = fake_iostat.command(*(disks() or ["sda"]), options=options)
     return Node(mgmt=True, devices=devices, env={"MOG_IOSTAT_CMD": command})
-
-
-@cache
-def disks() -> tuple[str, ...]:
-    """Return the names of the disk on which nodes get their docroots; none if unknown."""
-    with tempfile.TemporaryDirectory() as path:
-        Path(path, "dev1").mkdir()
-        docroot = Docroot(path)
-        try:
-            book = DeviceBook(docroot)
-            book.rescan()
-            return book.disk_names(1)
-        finally:
-            docroot.close()
 
 
 @pytest.fixture(scope="module")
