@@ -12,8 +12,8 @@ What the kernel does not do by itself:
 - It forgets a registration when the last descriptor of the open file is closed, which
   kqueue's bookkeeping cannot see. The set of registered numbers exists to refuse on epoll
   what must be refused on kqueue.
-- EPOLLHUP and EPOLLERR are told unasked, even for an entry with an empty mask. An event
-  without a requested direction is therefore possible and is passed on as HANGUP.
+- EPOLLHUP and EPOLLERR may come alone, as for a pipe without a writer, while a kqueue filter
+  always says which direction it is. Neither direction would block then, and both are told.
 
 epoll_wait wakes one waiter per event, the last one that went to sleep, whose caches are
 warm. There is no fairness between threads to rely on.
@@ -64,6 +64,8 @@ def _readiness_of_masks() -> dict[int, Readiness]:
             meaning = Readiness(0)
             for bit in bits:
                 meaning |= _MEANING[bit]
+            if meaning == Readiness.HANGUP:
+                meaning |= Readiness.READABLE | Readiness.WRITABLE
             table[sum(bits)] = meaning
     return table
 

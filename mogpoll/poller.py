@@ -21,6 +21,8 @@ What holds on every backend:
 - Never duplicate a registered descriptor (`dup`, `fork`): epoll keys on the open file and
   would go on telling of the copy.
 - Sockets, pipes and wakers can be added. Files and directories are refused.
+- Every event names a direction that it was armed for, a hang-up too: a pipe without a writer
+  is READABLE and HANGUP to its reader. The other direction may be named besides.
 - A peer's half close is told as READABLE and HANGUP to a reader.
 - Closing a poller does not wake its waiters: stop the threads first.
 - A poller does not survive `fork`: in the child every method raises `PollerClosed`.
@@ -30,6 +32,10 @@ What differs and cannot be hidden:
 - Which of several waiting threads is woken. Linux wakes the last one that went to sleep,
   FreeBSD wakes all and lets one of them have the event.
 - Whether a descriptor that was armed for nothing but WRITE tells of a hang-up.
+- Whether the queue's own descriptor is readable for nothing: on kqueue the late twin of a
+  claimed event keeps it so until some thread waits.
+- Whether a reset can still be read as ECONNRESET after it was told. A kernel leaves the error
+  for the owner; libkqueue takes it away, and the owner reads the end of file.
 - What becomes of a number that was closed, not forgotten, and given to another file:
   epoll refuses to re-arm it with `NotRegistered`, kqueue arms the other file.
 - Character devices such as terminals: some systems poll them, others refuse.
@@ -84,7 +90,7 @@ class Poller(Protocol):
         """Re-arm `fd`, then wait for the next event of any descriptor."""
 
     def fileno(self) -> int:
-        """Return the queue's own descriptor; it polls readable while an event is queued."""
+        """Return the queue's own descriptor: readable at least while an event is queued."""
 
     def close(self) -> None:
         """Release the queue. Call it once no thread waits; twice does no harm."""
@@ -99,17 +105,22 @@ def open_poller() -> Poller:
 
     **Raises:** `ValueError` for an unknown backend, `OSError` where it cannot be had.
     """
-    name = os.environ.get("MOGPOLL_BACKEND") or _native_backend()
-    if name == "epoll":
+    if backend_name() == "epoll":
         from mogpoll.epoll import EpollPoller
 
         return EpollPoller()
-    if name == "kqueue":
-        from mogpoll.kqueue import KqueuePoller, find_kernel
+    from mogpoll.kqueue import KqueuePoller, find_kernel
 
-        return KqueuePoller(find_kernel())
-    raise ValueError(f"MOGPOLL_BACKEND={name!r} is neither 'epoll' nor 'kqueue'")
+    return KqueuePoller(find_kernel())
 
 
-def _native_backend() -> str:
-    return "epoll" if hasattr(select, "epoll") else "kqueue"
+def backend_name() -> str:
+    """Return which backend `open_poller` takes: `epoll` or `kqueue`.
+
+    **Raises:** `ValueError` where MOGPOLL_BACKEND names neither.
+    """
+    native = "epoll" if hasattr(select, "epoll") else "kqueue"
+    name = os.environ.get("MOGPOLL_BACKEND") or native
+    if name not in ("epoll", "kqueue"):
+        raise ValueError(f"MOGPOLL_BACKEND={name!r} is neither 'epoll' nor 'kqueue'")
+    return name

@@ -33,6 +33,8 @@ What stays different:
   its filters, and a duplicate keeps its file open. Delete before closing.
 - An eventfd is refused (EINVAL); a regular file is accepted for READ, told of only while the
   offset is before its end, and refused for WRITE; FreeBSD takes all of these.
+- The error of a broken socket is taken out of it (SO_ERROR) to be told in `fflags`. Whoever
+  reads next meets the end of file, where a kqueue would leave the error to be met.
 - A pipe's WRITE does not count the room in `data`, and a change is not repeated when a signal
   interrupts `control`, as CPython's own would.
 - The queue is inherited by fork. The shim calls it closed in the child, but does not close it.

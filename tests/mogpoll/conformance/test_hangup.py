@@ -33,6 +33,10 @@ def arrive(sock: socket.socket) -> None:
     assert poll.poll(10_000)
 
 
+def half_close(sock: socket.socket) -> None:
+    sock.shutdown(socket.SHUT_WR)
+
+
 @over_any_socket
 def test_n04_half_close_of_the_peer_is_told_to_a_reader(
     poller: Poller, make: Callable[[], AbstractContextManager[Pair]]
@@ -188,6 +192,48 @@ def test_connection_to_accept_is_told_of_a_listener(poller: Poller) -> None:
             assert (before, poller.wait(10)) == ([], Event(listener.fileno(), Readiness.READABLE))
 
 
+@over_any_socket
+@pytest.mark.parametrize("interest", [READ, WRITE, BOTH])
+@pytest.mark.parametrize("goes", [socket.socket.close, reset, half_close])
+def test_n05_hangup_names_a_direction_that_was_armed(
+    poller: Poller,
+    make: Callable[[], AbstractContextManager[Pair]],
+    interest: Interest,
+    goes: Callable[[socket.socket], None],
+) -> None:
+    with make() as (near, far):
+        goes(far)
+        arrive(near)
+        poller.add(near.fileno(), interest)
+        event = poller.wait(10)
+        assert event is not None
+        assert event.readiness & interest
+
+
+@pytest.mark.parametrize(
+    ("end", "interest", "expected"),
+    [(0, READ, EOF), (1, WRITE, Readiness.WRITABLE | Readiness.HANGUP)],
+    ids=["reader", "writer"],
+)
+def test_n05_pipe_whose_other_end_goes_names_the_direction(
+    poller: Poller, end: int, interest: Interest, expected: Readiness
+) -> None:
+    ends = os.pipe()
+    os.set_blocking(ends[1], False)
+    with contextlib.suppress(BlockingIOError):
+        while interest == WRITE:
+            os.write(ends[1], bytes(65536))
+    poller.add(ends[end], interest)
+    before = told(poller)
+    os.close(ends[1 - end])
+    event = poller.wait(10)
+    poller.forget(ends[end])
+    os.close(ends[end])
+    assert before == []
+    assert event is not None
+    assert event.readiness & expected == expected
+
+
 def test_pipe_without_a_writer_is_a_hangup_behind_its_data(poller: Poller) -> None:
     reader, writer = os.pipe()
     os.write(writer, b"abc")
@@ -203,7 +249,7 @@ def test_pipe_without_a_writer_is_a_hangup_behind_its_data(poller: Poller) -> No
     assert second is not None
     assert first.readiness & Readiness.READABLE
     assert content == b"abc"
-    assert second.readiness & Readiness.HANGUP
+    assert second.readiness & EOF == EOF
 
 
 def test_n05_n09_pipe_without_a_reader_can_be_added_and_is_a_hangup(poller: Poller) -> None:

@@ -141,6 +141,19 @@ def test_n07_twin_is_not_told_of_the_next_file_with_that_number(
     assert found == [fd]
 
 
+def test_queue_is_readable_while_an_event_is_queued_and_not_before(
+    poller: Poller, pair: Pair
+) -> None:
+    """Whoever watches the queue from outside must see what nobody took."""
+    seen = [is_readable(poller.fileno())]
+    poller.add(pair[0].fileno(), READ)
+    seen.append(is_readable(poller.fileno()))
+    pair[1].send(b"a")
+    seen.append(is_readable(poller.fileno(), timeout_ms=10_000))
+    told(poller)
+    assert [*seen, is_readable(poller.fileno())] == [False, False, True, False]
+
+
 def test_twin_does_not_keep_the_queue_readable_once_it_was_looked_at(
     poller: Poller, ready: Pair
 ) -> None:
