@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mogpoll import Acceptor, acceptor
-from tests.support.threads import Running, is_asleep
+from tests.support.threads import Running, may_be_asleep
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def thread_of(name: str) -> threading.Thread:
 
 
 def wait_until_accepting(name: str = "acceptor-under-test") -> None:
-    wait_until(lambda: is_asleep(thread_of(name)), "the acceptor sleeps in accept")
+    wait_until(lambda: may_be_asleep(thread_of(name)), "the acceptor sleeps in accept")
 
 
 class ScriptedAccept:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from mogpoll.probe.sleeping import is_asleep
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -71,16 +71,8 @@ def wait_until_asleep(running: Iterable[Running[T]]) -> None:
     right without this, and is only sharper with it.
     """
     for one in running:
-        wait_until(partial(is_asleep, one.thread), f"{one.thread.name} sleeps in the kernel")
+        wait_until(partial(may_be_asleep, one.thread), f"{one.thread.name} sleeps in the kernel")
 
 
-def is_asleep(thread: threading.Thread) -> bool:
-    task = Path(f"/proc/self/task/{thread.native_id}")
-    try:
-        where = (task / "wchan").read_text()
-        state = (task / "stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    if where in ("", "0"):
-        return state == "S"
-    return state == "S" and not where.startswith("futex")
+def may_be_asleep(thread: threading.Thread) -> bool:
+    return is_asleep(thread.native_id) is not False
