@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from typing import TYPE_CHECKING
 
 from mogpoll.errors import NotPollable
@@ -34,11 +35,14 @@ class Waker:
 
     `pipe=True` asks for the pipe even where the system has an eventfd.
 
-    **Threads:** `wake` may be called from anywhere at any time; `receive` by the thread
-    that was handed the event.
+    **Threads:** `wake` may be called from anywhere at any time, also beside `close`; `receive`
+    by the thread that was handed the event. `_lock` is held over the use of a number, so that
+    none is used that was closed and given to another file. Nothing sleeps there, and a signal
+    handler may wake while its own thread does.
     """
 
     def __init__(self, *, pipe: bool = False) -> None:
+        self._lock = threading.RLock()
         self._read_fd, self._write_fd = (None if pipe else _open_eventfd()) or _open_pipe()
         self._is_eventfd = self._read_fd == self._write_fd
 
@@ -47,30 +51,32 @@ class Waker:
 
         **Raises:** `ValueError` when the waker is closed.
         """
-        self._check_open()
-        try:
-            if self._is_eventfd:
-                os.eventfd_write(self._write_fd, 1)
-            else:
-                os.write(self._write_fd, b"\0")
-        except BlockingIOError:
-            # Full: it has been woken more than often enough.
-            return
+        with self._lock:
+            self._check_open()
+            try:
+                if self._is_eventfd:
+                    os.eventfd_write(self._write_fd, 1)
+                else:
+                    os.write(self._write_fd, b"\0")
+            except BlockingIOError:
+                # Full: it has been woken more than often enough.
+                return
 
     def drain(self) -> None:
         """Make the descriptor unreadable until the next `wake`.
 
         **Raises:** `ValueError` when the waker is closed.
         """
-        self._check_open()
-        try:
-            if self._is_eventfd:
-                os.eventfd_read(self._read_fd)
-            else:
-                while len(os.read(self._read_fd, 4096)) == 4096:
-                    pass
-        except BlockingIOError:
-            return
+        with self._lock:
+            self._check_open()
+            try:
+                if self._is_eventfd:
+                    os.eventfd_read(self._read_fd)
+                else:
+                    while len(os.read(self._read_fd, 4096)) == 4096:
+                        pass
+            except BlockingIOError:
+                return
 
     def attach(self, poller: Poller) -> int:
         """Register with `poller` and return the descriptor by which it tells of this waker.
@@ -83,12 +89,13 @@ class Waker:
         except NotPollable:
             if not self._is_eventfd:
                 raise
-            was_woken = _is_readable(self._read_fd)
-            self.close()
-            self._read_fd, self._write_fd = _open_pipe()
-            self._is_eventfd = False
-            if was_woken:
-                self.wake()
+            with self._lock:
+                was_woken = _is_readable(self._read_fd)
+                self.close()
+                self._read_fd, self._write_fd = _open_pipe()
+                self._is_eventfd = False
+                if was_woken:
+                    self.wake()
             poller.add(self._read_fd, Interest.READ)
         return self._read_fd
 
@@ -103,10 +110,11 @@ class Waker:
 
     def close(self) -> None:
         """Release the descriptors; forget them in the poller first. Twice does no harm."""
-        read_fd, write_fd = self._read_fd, self._write_fd
-        self._read_fd = self._write_fd = -1
-        for fd in {read_fd, write_fd} - {-1}:
-            os.close(fd)
+        with self._lock:
+            read_fd, write_fd = self._read_fd, self._write_fd
+            self._read_fd = self._write_fd = -1
+            for fd in {read_fd, write_fd} - {-1}:
+                os.close(fd)
 
     def _check_open(self) -> None:
         if self._read_fd < 0:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import stat
 import threading
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ import pytest
 
 from mogpoll import BouncingWaker, NotRegistered, Waker
 from tests.mogpoll.conformance.looks import READ, WRITE, is_readable, told
+from tests.support.sockets import drain
 from tests.support.threads import Running, run_all, wait_until_asleep
 
 if TYPE_CHECKING:
@@ -234,6 +237,28 @@ def test_closed_waker_refuses_every_call(
     waker.close()
     with pytest.raises(ValueError, match="the waker is closed"):
         call(waker, poller)
+
+
+@either_kind
+@pytest.mark.usefixtures("restless")
+def test_n31_wake_beside_close_touches_no_file_that_has_its_number_next(pipe: bool) -> None:
+    for _ in range(100):
+        waker = Waker(pipe=pipe)
+
+        def wake(waker: Waker = waker) -> None:
+            with contextlib.suppress(ValueError):
+                while True:
+                    waker.wake()
+
+        wakers = [Running(wake) for _ in range(3)]
+        waker.close()
+        near, far = socket.socketpair()
+        with near, far:
+            for one in wakers:
+                one.result()
+            near.setblocking(False)
+            far.setblocking(False)
+            assert (drain(near), drain(far)) == (b"", b"")
 
 
 @either_kind
