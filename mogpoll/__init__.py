@@ -18,9 +18,10 @@ from mogpoll.kqueue import KqueuePoller
 from mogpoll.poller import Poller, open_poller
 from mogpoll.sendfile import sendfile
 from mogpoll.stopping import install_poke_handler
+from mogpoll.task import Next, Task
 from mogpoll.tcpinfo import last_data_received_ms
 from mogpoll.waker import BouncingWaker, Waker
-from mogpoll.workers import Next, Task, WorkerPool
+from mogpoll.workers import WorkerPool
 
 __all__ = [
     "Acceptor",

@@ -105,7 +105,7 @@ class EpollPoller:
         try:
             self._epoll.register(fd, mask)
         except (OSError, OverflowError, ValueError) as error:
-            del self._registered[fd]
+            self._registered.pop(fd, None)
             raise self._refusal(fd, error) from None
 
     def rearm(self, fd: int, interest: Interest) -> None:

@@ -10,27 +10,25 @@ how other threads may interfere with a waiting task (`kick`) without ever sharin
 
 All threads exist from the start, since operators count them and since starting one takes
 time when a disk has just stalled. Few of them run (`mogpoll.elastic`): the others stand
-by, last in first out. A monitor thread sleeps until the poller has an event that nobody
-took, then looks every few milliseconds until that is over.
+by, last in first out, until `mogpoll.monitor` sees that more are needed.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import select
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mogpoll.elastic import Elastic, Look
-from mogpoll.errors import AlreadyRegistered, PollError
+from mogpoll.errors import AlreadyRegistered, PollerClosed, PollError
 from mogpoll.interest import Interest
+from mogpoll.monitor import Monitor
 from mogpoll.stopping import signals_blocked
+from mogpoll.task import INTERESTS, Next, Task
 from mogpoll.waker import BouncingWaker
 
 if TYPE_CHECKING:
@@ -38,60 +36,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mogpoll")
 
-# How often the monitor looks while events are queued and nobody takes them.
-_LOOK_INTERVAL_S = 0.004
-
-
-class Next(IntEnum):
-    """What should happen to a task after its step."""
-
-    CLOSE = 0
-    """Forget and close it."""
-    READ = 1
-    """Step it again when it is readable."""
-    WRITE = 2
-    """Step it again when it is writable."""
-    READ_WRITE = 3
-    """Step it again when it is either."""
-    AGAIN = 4
-    """Step it again once it is writable, after all that are ready now had their turn."""
-    PARKED = 5
-    """Nothing: somebody else has it already, or will call `WorkerPool.resume`."""
-
-
-# Indexed by Next.
-_INTERESTS = (None, Interest.READ, Interest.WRITE, Interest.READ_WRITE, Interest.WRITE, None)
-
-Workspace = TypeVar("Workspace", contravariant=True)
-
-
-class Task(Protocol[Workspace]):
-    """What a pool steps: a connection, as a rule."""
-
-    def fileno(self) -> int:
-        """Return the descriptor by which the poller knows this task."""
-
-    def step(self, workspace: Workspace) -> Next:
-        """Do what can be done now. Called by one thread at a time.
-
-        After a step has passed its task on to others, it touches nothing of it any more
-        and returns PARKED.
-        """
-
-    def close(self) -> None:
-        """Release everything. Called once, by the pool; must not raise."""
-
 
 class _Worker:
     """A thread's record, written by its thread alone save where noted."""
 
-    __slots__ = ("dismissed", "gate", "seen_steps", "steps", "thread", "waiting")
+    __slots__ = ("dismissed", "gate", "steps", "thread", "waiting")
 
     def __init__(self) -> None:
         self.waiting = False
         self.steps = 0
-        # The monitor's.
-        self.seen_steps = 0
         # Set by others before they open the gate of a thread that should end.
         self.dismissed = False
         # Closed while the thread stands by, and opened by whoever lets it run.
@@ -116,8 +69,10 @@ class WorkerPool(Generic[T, W]):
     **Threads:** all methods may be called from any thread, `stop` and `resize` from any
     that is not a worker's. `_lock` guards the list of workers, the parked ones and the
     counts of those to leave; `_claims` is held by whoever arms or claims a task without
-    being the worker that stepped it. `_armed`, `_arming` and `_idents` are touched by
-    single operations.
+    being the worker that stepped it. `_armed`, `_arming`, `_resumed` and `_idents` are
+    touched by single operations, each atomic with and without the interpreter lock: a task
+    belongs to whoever took it out. `_attention` is read without the lock after each step; one
+    who sees it late attends a step later.
     """
 
     def __init__(
@@ -156,13 +111,14 @@ class WorkerPool(Generic[T, W]):
         self._started = 0
         self._waker = BouncingWaker()
         self._waker_fd = self._waker.attach(poller)
-        self._over = threading.Event()
-        self._monitor = threading.Thread(target=self._watch, name=f"{name}-monitor", daemon=True)
+        self._is_stopped = False
+        self._monitor = Monitor(
+            poller.fileno(), self._spare, self._running, self._adapt, f"{name}-monitor"
+        )
         with self._lock:
             self._start_workers(threads)
             self._unpark(self._spare)
-        with signals_blocked():
-            self._monitor.start()
+        self._monitor.start()
 
     def add(self, task: T, interest: Interest = Interest.READ) -> None:
         """Take on a new task, and step it when it is ready for `interest`.
@@ -192,7 +148,7 @@ class WorkerPool(Generic[T, W]):
         """
         self._resumed.append(task)
         if threading.get_ident() not in self._idents:
-            self._waker.wake()
+            self._wake()
 
     def kick(self, chosen: Callable[[T], bool], act: Callable[[T], None] | None = None) -> int:
         """Step every waiting task that is `chosen`, ready or not; return their number.
@@ -202,7 +158,8 @@ class WorkerPool(Generic[T, W]):
         """
         kicked = 0
         with self._claims:
-            for fd, seen in list(self._armed.items()):
+            # A copy is made in one operation, a list of the items is not everywhere.
+            for fd, seen in self._armed.copy().items():
                 if not chosen(seen):
                     continue
                 task = self._armed.pop(fd, None)
@@ -217,7 +174,7 @@ class WorkerPool(Generic[T, W]):
                 kicked += 1
         if kicked:
             # The caller may be a step that waits for what the others will do.
-            self._waker.wake()
+            self._wake()
         return kicked
 
     def waiting_tasks(self) -> list[T]:
@@ -238,6 +195,9 @@ class WorkerPool(Generic[T, W]):
         if threads < 1:
             raise ValueError(f"a pool of {threads} threads cannot work")
         with self._lock:
+            if self._stopping:
+                # There is nothing left to make larger or smaller.
+                return
             surplus = len(self._workers) - threads
             # Those who stand by end first, and disturb nobody.
             while surplus > 0 and self._parked:
@@ -257,27 +217,50 @@ class WorkerPool(Generic[T, W]):
         """End all threads; True when all have ended within `timeout_s` seconds.
 
         Each finishes its step. Tasks that are left are closed, unless a thread is stuck
-        for longer than the time-out: then nothing more is touched and False returned.
+        for longer than the time-out: then nothing more is touched and False returned. A
+        parked task that is resumed later is closed then. To stop again does no harm.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._lock:
+            if self._is_stopped:
+                return True
             self._stopping = self._attention = True
             self._unpark(len(self._parked))
             threads = [*self._threads, self._monitor]
-        self._over.set()
-        self._waker.wake()
+            self._monitor.end()
+            self._waker.wake()
         for thread in threads:
             thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 return False
-        left = [*self._armed.items(), *((task.fileno(), task) for task in self._resumed)]
-        self._armed.clear()
-        self._resumed.clear()
-        for fd, task in left:
-            self._close(fd, task)
-        self._poller.forget(self._waker_fd)
-        self._waker.close()
+        with self._lock:
+            if not self._is_stopped:
+                self._is_stopped = True
+                self._poller.forget(self._waker_fd)
+                self._waker.close()
+        self._close_left()
         return True
+
+    def _wake(self) -> None:
+        """Wake a worker; once the pool has stopped, close what it was to be woken for."""
+        try:
+            self._waker.wake()
+        except ValueError:
+            self._close_left()
+
+    def _close_left(self) -> None:
+        """Close what waits, when no worker is left to step it."""
+        for fd in self._armed.copy():
+            task = self._armed.pop(fd, None)
+            if task is not None:
+                self._close(fd, task)
+        while self._resumed:
+            try:
+                task = self._resumed.popleft()
+            except IndexError:
+                # Another thread had the same idea.
+                return
+            self._close(task.fileno(), task)
 
     def _start_workers(self, count: int) -> None:
         """Start threads that stand by; the caller holds `_lock`."""
@@ -342,7 +325,7 @@ class WorkerPool(Generic[T, W]):
                     self._await_arming(fd)
             try:
                 verdict = task.step(workspace)
-                interest = _INTERESTS[verdict]
+                interest = INTERESTS[verdict]
             except Exception:
                 _log.exception("a step of %r failed", task)
                 verdict, interest = Next.CLOSE, None
@@ -366,6 +349,9 @@ class WorkerPool(Generic[T, W]):
     def _close(self, fd: int, task: T) -> None:
         try:
             self._poller.forget(fd)
+        except PollerClosed:
+            # A pool that was stopped long ago closes what is resumed only now.
+            pass
         except PollError:
             _log.exception("could not forget %r", task)
         try:
@@ -435,31 +421,6 @@ class WorkerPool(Generic[T, W]):
         with self._lock:
             parked = set(map(id, self._parked))
             return [worker for worker in self._workers if id(worker) not in parked]
-
-    def _watch(self) -> None:
-        """Be the monitor: adapt the number of running workers to what they do."""
-        elastic = Elastic(self._spare)
-        queue = select.poll()
-        queue.register(self._poller.fileno(), select.POLLIN)
-        while not self._over.is_set():
-            queue.poll()
-            running = self._running()
-            for worker in running:
-                worker.seen_steps = worker.steps
-            began, cpu_began = time.monotonic(), time.process_time()
-            if self._over.wait(_LOOK_INTERVAL_S):
-                return
-            steps = [worker.steps - worker.seen_steps for worker in running if not worker.waiting]
-            look = Look(
-                waiting=len(running) - len(steps),
-                busy=len(steps) - steps.count(0),
-                stuck=steps.count(0),
-                steps=sum(steps),
-                backlog=bool(queue.poll(0)),
-                interval_s=time.monotonic() - began,
-                cpu_s=time.process_time() - cpu_began,
-            )
-            self._adapt(elastic.decide(look))
 
     def _adapt(self, change: int) -> None:
         with self._lock:

@@ -37,7 +37,7 @@ FAULTS = (
         try:
             self._epoll.register(fd, mask)
         except (OSError, OverflowError, ValueError) as error:
-            del self._registered[fd]
+            self._registered.pop(fd, None)
             raise self._refusal(fd, error) from None
 """,
         """        if fd in self._registered:
@@ -52,7 +52,7 @@ FAULTS = (
     Fault(
         "epoll: a refused descriptor stays in the table",
         "epoll.py",
-        """            del self._registered[fd]
+        """            self._registered.pop(fd, None)
             raise self._refusal""",
         "            raise self._refusal",
     ),
@@ -227,6 +227,20 @@ FAULTS = (
         "            if was_woken:\n                self.wake()\n",
         "",
     ),
+    Fault(
+        "waker: a number may be closed while it is used",
+        "waker.py",
+        """        with self._lock:
+            self._check_open()
+            try:
+                if self._is_eventfd:
+                    os.eventfd_write""",
+        """        if True:
+            self._check_open()
+            try:
+                if self._is_eventfd:
+                    os.eventfd_write""",
+    ),
     # Acceptor
     Fault(
         "stopping: pokes once and never again",
@@ -337,6 +351,40 @@ FAULTS = (
         "                self._surplus = max(0, -change)\n",
         "",
         "tests/mogpoll/test_workers_elasticity.py",
+    ),
+    Fault(
+        "workers: a second stop touches the waker that is closed",
+        "workers.py",
+        "            if self._is_stopped:\n                return True\n",
+        "",
+        "tests/mogpoll/test_workers_stopped.py",
+    ),
+    Fault(
+        "workers: what is resumed after the stop is kept",
+        "workers.py",
+        "        except ValueError:\n            self._close_left()\n",
+        "        except ValueError:\n            pass\n",
+        "tests/mogpoll/test_workers_stopped.py",
+    ),
+    Fault(
+        "monitor: who waits for an event is taken for stuck",
+        "monitor.py",
+        "            if not worker.waiting\n",
+        "",
+        "tests/mogpoll/test_monitor.py",
+    ),
+    Fault(
+        "monitor: steps are counted from the beginning, not since the last look",
+        "monitor.py",
+        "worker.steps - before\n",
+        "worker.steps\n",
+        "tests/mogpoll/test_monitor.py",
+    ),
+    Fault(
+        "epoll: a hang-up names no direction",
+        "epoll.py",
+        "            if meaning == Readiness.HANGUP:",
+        "            if False:",
     ),
     Fault(
         "sendfile: a count of 0 is passed on",

@@ -41,14 +41,15 @@ class Errand:
         return self.near.fileno()
 
     def step(self, workspace: object) -> Next:
-        with Ownership(self):
-            self.workspaces.append(workspace)
-            try:
+        try:
+            with Ownership(self):
+                self.workspaces.append(workspace)
                 return self._act()
-            finally:
-                with self._news:
-                    self.steps += 1
-                    self._news.notify_all()
+        finally:
+            # Whoever waits for this step may resume the errand before it has returned.
+            with self._news:
+                self.steps += 1
+                self._news.notify_all()
 
     def _act(self) -> Next:
         if self.act is not None:
