@@ -123,6 +123,16 @@ def test_answers_are_those_that_the_kind_of_queue_is_known_for(
     assert {name: probe.results[name]["answer"] for name in known} == known
 
 
+def test_n06_exclusive_and_one_shot_exclude_each_other(whole: tuple[Backend, Probe]) -> None:
+    assert whole[1].results["one-shot-exclusive-kernel"]["answer"] in ("EINVAL", "not available")
+
+
+@pytest.mark.skipif("sys.platform == 'darwin'", reason="macOS wakes them")
+def test_n28_closing_the_queue_does_not_wake_its_waiters(whole: tuple[Backend, Probe]) -> None:
+    found = whole[1].results["close-wakes-a-waiter"]["answer"]
+    assert found in (False, "no, and close does not return")
+
+
 def test_json_says_where_it_was_obtained(whole: tuple[Backend, Probe]) -> None:
     backend, probe = whole
     data = json.loads(probe.shown)

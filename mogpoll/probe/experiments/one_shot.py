@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import tempfile
 from collections.abc import Callable
 
 from mogpoll.errors import PollError
 from mogpoll.interest import Interest
-from mogpoll.poller import open_poller
-from mogpoll.probe.experiment import Answer, experiment
+from mogpoll.poller import backend_name, open_poller
+from mogpoll.probe.experiment import Answer, Unavailable, experiment
 from mogpoll.probe.kernel import READ, WRITE, all_told, queue
 from mogpoll.probe.sockets import drain, fill, stream_pair
 
@@ -156,6 +157,15 @@ def regular_file_to_the_kernel() -> Answer:
 def regular_file_to_a_poller() -> Answer:
     with tempfile.TemporaryFile() as file:
         return outcome_of(lambda: open_poller().add(file.fileno(), Interest.READ))
+
+
+@experiment("one-shot-exclusive-kernel", "kernel: adding one-shot and exclusive at once")
+def exclusive_one_shot() -> Answer:
+    if not hasattr(select, "EPOLLEXCLUSIVE") or backend_name() != "epoll":
+        raise Unavailable("there is no EPOLLEXCLUSIVE")
+    flags = select.EPOLLIN | select.EPOLLONESHOT | select.EPOLLEXCLUSIVE
+    with select.epoll() as kernel, stream_pair() as (near, _far):
+        return outcome_of(lambda: kernel.register(near, flags))
 
 
 @experiment("null-device-kernel", "kernel: adding /dev/null")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mogpoll import BouncingWaker
+from tests.mogpoll.conformance.crowds import EVENTS, THREADS, Crowd, Owners
 from tests.mogpoll.conformance.looks import BOTH, INTERESTS, READ, WRITE, told
 from tests.support.sockets import stream_pair
 from tests.support.threads import Running, run_all, wait_until_asleep
@@ -28,52 +29,6 @@ if TYPE_CHECKING:
     from mogpoll import Event, Interest, Poller
 
 pytestmark = pytest.mark.usefixtures("restless")
-
-THREADS = 8
-EVENTS = 10_000
-
-
-class Owners:
-    """Who owns which descriptor now; taking what somebody has is a failure."""
-
-    def __init__(self) -> None:
-        self._owners: dict[int, object] = {}
-        self.taken = Counter[int]()
-
-    def take(self, fd: int) -> None:
-        claim = object()
-        assert self._owners.setdefault(fd, claim) is claim, f"{fd} has two owners"
-        self.taken[fd] += 1
-
-    def release(self, fd: int) -> None:
-        del self._owners[fd]
-
-
-class Crowd:
-    """Threads that receive events and pass each to `play`, until `finish` is called."""
-
-    def __init__(self, poller: Poller, play: Callable[[Event], None]) -> None:
-        self._poller, self._play = poller, play
-        self._waker = BouncingWaker()
-        self._waker_fd = self._waker.attach(poller)
-        self._failed = False
-
-    def finish(self) -> None:
-        self._waker.wake()
-
-    def receive(self) -> None:
-        try:
-            while (event := self._poller.wait()) and event.fd != self._waker_fd:
-                self._play(event)
-        except BaseException:
-            self.finish()
-            raise
-        self._waker.receive(self._poller)
-
-    def run(self, *others: Callable[[], None], threads: int = THREADS) -> None:
-        run_all([*[self.receive] * threads, *others])
-        self._poller.forget(self._waker_fd)
-        self._waker.close()
 
 
 @pytest.fixture
@@ -188,8 +143,18 @@ class Lives:
                 self._open[fd] = (near, far, [0])
                 # From here on it may be somebody else's.
                 self._poller.add(fd, INTERESTS[number % 3])
+                if number % 2:
+                    self._close_while_armed()
 
         return add
+
+    def _close_while_armed(self) -> None:
+        """Nobody must hear of this one, nor take what has its number next for it."""
+        near, far = socket.socketpair()
+        self._poller.add(near.fileno(), READ)
+        self._poller.forget(near.fileno())
+        near.close()
+        far.close()
 
     def _play(self, event: Event) -> None:
         fd = event.fd
@@ -212,13 +177,85 @@ class Lives:
                 self.crowd.finish()
 
 
-@pytest.mark.parametrize("rounds", [0, 1, 5])
-def test_n10_descriptor_may_be_forgotten_before_the_call_that_armed_it_returns(
+@pytest.mark.parametrize("rounds", [1, 9])
+def test_n07_n10_descriptor_may_be_forgotten_before_the_call_that_armed_it_returns(
     poller: Poller, rounds: int
 ) -> None:
-    lives = Lives(poller, count=1200, rounds=rounds)
-    lives.crowd.run(*[lives.adder(400)] * 3, threads=6)
+    lives = Lives(poller, count=EVENTS // (rounds + 1), rounds=rounds)
+    lives.crowd.run(*[lives.adder(EVENTS // (rounds + 1) // 4)] * 4)
     assert told(poller) == []
+
+
+def test_n10_exchange_gives_each_event_one_owner(
+    poller: Poller, ends: list[socket.socket]
+) -> None:
+    rounds = EVENTS // len(ends)
+    owners = Owners()
+    over = BouncingWaker()
+    over_fd = over.attach(poller)
+    left = threading.Semaphore(0)
+
+    def take(event: Event | None) -> Event | None:
+        """Own it for a moment; return what comes in exchange, or next."""
+        assert event is not None
+        owners.take(event.fd)
+        turn = owners.taken[event.fd]
+        owners.release(event.fd)
+        if turn < rounds:
+            return poller.exchange(event.fd, INTERESTS[turn % 3])
+        left.release()
+        return poller.wait()
+
+    def play() -> None:
+        event = poller.wait()
+        while event is not None and event.fd != over_fd:
+            event = take(event)
+        over.receive(poller)
+
+    def watch() -> None:
+        for _ in ends:
+            assert left.acquire(timeout=25)
+        over.wake()
+
+    for end in ends:
+        poller.add(end.fileno(), BOTH)
+    run_all([*[play] * THREADS, watch])
+    poller.forget(over_fd)
+    over.close()
+    assert owners.taken == {end.fileno(): rounds for end in ends}
+
+
+def test_n10_add_rearm_and_forget_race_with_many_waits(poller: Poller) -> None:
+    """Told or not, but no more often than armed, and not of what is forgotten."""
+    received = Counter[int]()
+    crowd = Crowd(poller, lambda event: received.update([event.fd]))
+    rounds = EVENTS // 4
+
+    def churn(near: socket.socket) -> None:
+        for number in range(rounds):
+            poller.add(near.fileno(), INTERESTS[number % 3])
+            if number % 2:
+                poller.rearm(near.fileno(), INTERESTS[number % 5 % 3])
+            poller.forget(near.fileno())
+
+    def watch(churners: list[Running[None]]) -> None:
+        for one in churners:
+            one.result()
+        crowd.finish()
+
+    pairs = [socket.socketpair() for _ in range(4)]
+    for _, far in pairs:
+        far.send(b"a")
+    crowd.run(partial(watch, [Running(partial(churn, near)) for near, _ in pairs]))
+    assert max(received.values(), default=0) <= rounds + rounds // 2
+    assert told(poller) == []
+    for near, _ in pairs:
+        poller.add(near.fileno(), READ)
+    found = told(poller)
+    expected = [near.fileno() for near, _ in pairs]
+    for end in itertools.chain(*pairs):
+        end.close()
+    assert found == expected
 
 
 def test_forget_while_an_event_arrives(poller: Poller) -> None:

@@ -165,6 +165,21 @@ def test_n26_bouncing_waker_reaches_threads_that_come_later(
         run_all([leave_when_bounced(poller, bouncing)] * THREADS)
 
 
+def test_n26_bouncing_waker_reaches_each_of_many_threads_again_and_again(
+    poller: Poller, bouncing: BouncingWaker
+) -> None:
+    """Ten thousand bounces: whoever hands it on once too little leaves somebody asleep."""
+    bouncing.attach(poller)
+    bouncing.wake()
+    leave = leave_when_bounced(poller, bouncing)
+
+    def wait() -> None:
+        for _ in range(1250):
+            leave()
+
+    run_all([wait] * THREADS)
+
+
 def test_n26_bouncing_waker_is_left_ready_by_the_last_thread(
     poller: Poller, bouncing: BouncingWaker
 ) -> None:
