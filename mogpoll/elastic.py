@@ -53,6 +53,8 @@ class Elastic:
     """The rule and its only memory: how many to start next time.
 
     `spare` is the number of workers that should run while nothing blocks.
+
+    **Threads:** the monitor's.
     """
 
     def __init__(self, spare: int) -> None:

@@ -18,6 +18,8 @@ class _Disownable(Protocol):
     def disown(self) -> None: ...
 
 
+# Guards what is below. Held over every fork, so that no child gets it locked or half changed;
+# a poller that is collected meanwhile leaves the set by a single operation.
 _lock = threading.Lock()
 _alive: weakref.WeakSet[_Disownable] = weakref.WeakSet()
 _hooked = False

@@ -47,7 +47,12 @@ class Workspace:
 class Connection(ABC):
     """A socket with the protocol's state on top; stepped by one worker at a time.
 
-    `active_at` is the time of the last step on the monotonic clock, and read by others.
+    `active_at` is the time of the last step on the monotonic clock.
+
+    **Threads:** its owner's alone, which the pool hands on from thread to thread. Others may
+    read `active_at`, `expired` and what `is_idle` looks at, each whole, and may be late: who
+    acts on it takes the connection out of the pool first. `has_slot` is set by whoever takes
+    it out of a device's line.
     """
 
     __slots__ = ("active_at", "expired", "has_slot", "service", "sock")

@@ -268,6 +268,7 @@ def _collect(message: bytes, names: frozenset[bytes]) -> dict[bytes, bytes]:
     return collector.values
 
 
+# Shared by all threads: the cache takes care of itself, and `Fields` cannot be changed.
 _parse_fields_once = lru_cache(maxsize=_KEPT_COUNT)(_parse_fields)
 
 

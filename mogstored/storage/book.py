@@ -219,10 +219,16 @@ class DeviceBook:
         if entry.devid in self._stuck or not entry.measuring.acquire(blocking=False):
             return
         measured = threading.Event()
-        with signals_blocked():
-            threading.Thread(
-                target=self._measure_apart, args=(entry, measured), name="measure", daemon=True
-            ).start()
+        thread = threading.Thread(
+            target=self._measure_apart, args=(entry, measured), name="measure", daemon=True
+        )
+        try:
+            with signals_blocked():
+                thread.start()
+        except RuntimeError:
+            # No thread can be had now. The old record will do, and the lock must not stay.
+            entry.measuring.release()
+            return
         measured.wait(_ANSWER_S)
 
     def _measure_apart(self, entry: _Entry, measured: threading.Event) -> None:

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
@@ -50,7 +51,11 @@ class Partition(Protocol):
 
 
 class BSDMounts:
-    """See `mogstored.storage.mounts.Mounts`."""
+    """See `mogstored.storage.mounts.Mounts`.
+
+    **Threads:** `_state` is read whole, and replaced under `_lock`, so that no generation is
+    given to two lists. Nobody waits for glabel there.
+    """
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class BSDMounts:
         self._partitions = partitions or _partitions
         self._glabel = glabel or _run_glabel
         self._state = _State([], MountTable(()), {}, 0)
+        self._lock = threading.Lock()
         self.reread()
 
     def reread(self) -> None:
@@ -68,11 +74,12 @@ class BSDMounts:
         except OSError:
             # What was known is better than nothing.
             return
-        known = self._state
-        if mounts != known.mounts:
+        if mounts != self._state.mounts:
             labelled = any(_LABEL.match(mount.source) for mount in mounts)
             labels = parse_glabel(self._glabel()) if labelled else {}
-            self._state = _State(mounts, MountTable(mounts), labels, known.generation + 1)
+            table = MountTable(mounts)
+            with self._lock:
+                self._state = _State(mounts, table, labels, self._state.generation + 1)
 
     @property
     def generation(self) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 from collections.abc import Iterator
 
 from mogstored.storage.mounts import Mount, MountTable, Origin, last_names
@@ -20,7 +21,11 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 class LinuxMounts:
-    """See `mogstored.storage.mounts.Mounts`."""
+    """See `mogstored.storage.mounts.Mounts`.
+
+    **Threads:** `_state` is read whole, and replaced under `_lock`, so that no generation is
+    given to two lists.
+    """
 
     def __init__(
         self, mountinfo: str = "/proc/self/mountinfo", sys_block: str = "/sys/dev/block"
@@ -29,6 +34,7 @@ class LinuxMounts:
         self._sys_block = sys_block
         # Text, table and generation belong together, and are replaced together.
         self._state = (b"", MountTable(()), 0)
+        self._lock = threading.Lock()
         self.reread()
 
     def reread(self) -> None:
@@ -38,9 +44,10 @@ class LinuxMounts:
         except OSError:
             # /proc may be missing or hidden; what was known is better than nothing.
             return
-        known, _, generation = self._state
-        if text != known:
-            self._state = (text, MountTable(parse_mountinfo(text)), generation + 1)
+        with self._lock:
+            known, _, generation = self._state
+            if text != known:
+                self._state = (text, MountTable(parse_mountinfo(text)), generation + 1)
 
     @property
     def generation(self) -> int:

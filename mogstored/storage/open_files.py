@@ -122,7 +122,7 @@ class OpenFiles:
 
     def _drop_unused(self, since: float) -> int:
         dropped = 0
-        for path, seen in list(self._files.items()):
+        for path, seen in self._files.copy().items():
             if seen.used_at < since:
                 file = self._files.pop(path, None)
                 if file is not None:

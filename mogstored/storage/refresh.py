@@ -63,7 +63,7 @@ class Refresher:
     should write files.
 
     **Threads:** made, started and stopped by the main thread, after the last fork. `_lock`
-    guards the rounds and `_warned`.
+    guards the rounds, `_warned`, and the order of what the books are told.
     """
 
     def __init__(
@@ -160,27 +160,34 @@ class Refresher:
                 del self._listing[key.book]
             self._strike_off(key)
             answers_again = key in self._warned
-            self._warned.discard(key)
+            if answers_again:
+                self._warned.discard(key)
+                self._note_stuck(key, False)
             if key.devid is None:
                 self._list_next(key.book)
         if answers_again:
             _log.info("%s answers again", key)
-            if key.devid is not None:
-                key.book.note_stuck(key.devid, False)
 
     def _excuse_stuck(self) -> None:
         """Let rounds end without the jobs that hang, and say once which do."""
-        stuck = {key for key, age_s in self._jobs.running().items() if age_s > STUCK_S}
         with self._lock:
+            # Under the lock: a job that ends now is noted after it was found to hang.
+            stuck = {key for key, age_s in self._jobs.running().items() if age_s > STUCK_S}
             for key in stuck:
                 self._strike_off(key)
             self._give_up_old()
             news = stuck - self._warned
             self._warned |= stuck
+            for key in news:
+                self._note_stuck(key, True)
         for key in news:
             _log.warning("%s has not answered for %g s, and is left out", key, STUCK_S)
-            if key.devid is not None:
-                key.book.note_stuck(key.devid, True)
+
+    @staticmethod
+    def _note_stuck(key: _Key, stuck: bool) -> None:
+        """Tell the book of a device; the caller holds `_lock`, lest two news change places."""
+        if key.devid is not None:
+            key.book.note_stuck(key.devid, stuck)
 
     def _strike_off(self, key: _Key) -> None:
         """Await `key` no longer in any round; the caller holds `_lock`."""

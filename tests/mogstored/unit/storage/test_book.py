@@ -303,6 +303,20 @@ def test_dirty_record_of_a_failing_device_is_the_old_one(
     assert fuller.call_count == 3
 
 
+def test_want_of_threads_leaves_the_old_record_and_no_lock(
+    docroot: Docroot, book: DeviceBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _add(docroot, "dev1")
+    book.rescan()
+    old = book.record(1)
+    book.mark_dirty(b"dev1/x")
+    with monkeypatch.context() as patch:
+        cannot = mock.Mock(side_effect=RuntimeError("can't start new thread"))
+        patch.setattr(threading.Thread, "start", cannot)
+        assert book.record(1) is old
+    assert book.record(1) is not old
+
+
 def test_device_that_hangs_holds_one_asker_only(
     docroot: Docroot, book: DeviceBook, hangs: Hangs
 ) -> None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from mogstored.storage.device import Devices
 from mogstored.storage.docroot import Docroot
 from mogstored.storage.refresh import Refresher
 from tests.mogstored.unit.storage.conftest import Hangs
+from tests.support.threads import Running
 from tests.support.waiting import wait_until
 
 LONG_S = 3600.0
@@ -373,3 +376,28 @@ def test_five_hundred_devices_take_no_time_of_ours(begin: Begin, tmp_path: Path)
             directory.rmdir()
         path.rmdir()
         docroot.close()
+
+
+def test_device_that_answers_while_it_is_found_to_hang_is_not_left_for_stuck() -> None:
+    """Whatever thread is faster: that it hangs is noted before that it answers again."""
+    noted: list[bool] = []
+    finishers: list[Running[None]] = []
+
+    class Book:
+        def refresh_with(self, _rescan: object) -> None: ...
+
+        def note_stuck(self, _devid: int, stuck: bool) -> None:
+            if stuck:
+                finishers.append(Running(lambda: refresher._note_finished(key)))
+                # It may overtake us here, or has to wait.
+                finishers[0].thread.join(0.1)
+            noted.append(stuck)
+
+    book: Any = Book()
+    refresher = Refresher([SimpleNamespace(book=book)], interval_s=1.0, writes_files=False)
+    key = refresh._Key(book, 1)
+    jobs: Any = refresher._jobs
+    jobs.running = lambda: {key: 100.0}
+    refresher._excuse_stuck()
+    finishers[0].result()
+    assert noted == [True, False]
