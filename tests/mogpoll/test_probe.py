@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from tests.mogpoll.backends import Backend
 
+# A run takes some seconds, and much longer where many others run beside it.
+_PATIENCE_S = 150
+pytestmark = pytest.mark.timeout(_PATIENCE_S + 30)
+
 NAMES = [experiment.name for experiment in catalogue()]
 
 # What the two kinds of queue are known for; libkqueue plays the second kind.
@@ -69,7 +73,7 @@ class Probe:
             capture_output=True,
             text=True,
             env=environment,
-            timeout=50,
+            timeout=_PATIENCE_S,
             check=False,
         )
         self.status, self.shown, self.complaint = done.returncode, done.stdout, done.stderr
