@@ -31,7 +31,7 @@ def parse(prog: str, arguments: Sequence[str]) -> Arguments:
 
     **Raises:** `SystemExit` for what only prints, and for what cannot be parsed.
     """
-    parser = _parser(prog)
+    parser = build_parser(prog)
     _refuse_single_dash(parser, arguments)
     parsed = parser.parse_args(arguments)
     return Arguments(tuple(parsed.met), parsed.check_config)
@@ -69,7 +69,8 @@ class _Usage(argparse.Action):
         parser.exit()
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
+def build_parser(prog: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line; manual pages and completions are made of it."""
     parser = _Parser(
         prog=prog,
         description="Serve the files of a MogileFS storage node.",

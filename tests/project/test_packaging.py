@@ -83,10 +83,23 @@ def test_installed_version_is_the_packages_own() -> None:
     assert metadata.version("mogstored") == mogstored.__version__
 
 
-def test_wheel_holds_the_two_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+def test_wheel_holds_the_two_packages_and_what_is_shared(wheel: zipfile.ZipFile) -> None:
     top_level = {name.partition("/")[0] for name in wheel.namelist()}
-    info = f"mogstored-{mogstored.__version__}.dist-info"
-    assert top_level == {"mogpoll", "mogstored", info}
+    stem = f"mogstored-{mogstored.__version__}"
+    assert top_level == {"mogpoll", "mogstored", f"{stem}.dist-info", f"{stem}.data"}
+
+
+def test_wheel_shares_manual_pages_and_completions(wheel: zipfile.ZipFile) -> None:
+    prefix = f"mogstored-{mogstored.__version__}.data/data/share/"
+    shared = {name.removeprefix(prefix) for name in wheel.namelist() if name.startswith(prefix)}
+    assert shared == {
+        "man/man1/mogstored.1",
+        "man/man5/mogstored.conf.5",
+        "man/man7/mogpoll.7",
+        "bash-completion/completions/mogstored",
+        "zsh/site-functions/_mogstored",
+        "mogstored/mogstored.csh",
+    }
 
 
 @pytest.mark.parametrize("package", ["mogpoll", "mogstored"])
@@ -124,6 +137,20 @@ def test_metadata_says(field: str, value: str, wheel: zipfile.ZipFile) -> None:
 def test_metadata_asks_for_the_three_libraries(wheel: zipfile.ZipFile) -> None:
     required = {line.partition(">=")[0] for line in headers(wheel).get_all("Requires-Dist", [])}
     assert required == {"httptools", "psutil", "setproctitle"}
+
+
+@pytest.mark.parametrize("folder", ["man", "completions", "systemd", "debian", "freebsd"])
+def test_sdist_carries_all_of_packaging(folder: str, sdist_names: set[str]) -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", f"packaging/{folder}"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if tracked.returncode:
+        pytest.skip("not a clone, so nobody knows which files belong to it")
+    assert set(tracked.stdout.splitlines()) <= sdist_names
 
 
 @pytest.mark.parametrize("folder", ["tests", "bench", "packaging", "mogpoll", "mogstored"])
