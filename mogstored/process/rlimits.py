@@ -19,12 +19,14 @@ def raise_open_files(wanted: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
         else:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return
     except (ValueError, OverflowError, OSError):
         # Only the superuser may raise the hard limit.
         granted = soft if unlimited else hard
-    resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
-    _log.warning("cannot open %d files as maxconns asks, only %d", wanted, granted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+    # FreeBSD grants kern.maxfilesperproc at most, and reports success.
+    granted = max_open_files()
+    if granted < wanted:
+        _log.warning("cannot open %d files as maxconns asks, only %d", wanted, granted)
 
 
 def max_open_files() -> int:
