@@ -10,7 +10,9 @@ removed or renamed over has a link count of 0, whichever process did it, and tha
 right as soon as the system call that did it has returned. Names that are added, or removed
 while others remain, change the time of the last status change. A file is served from here
 only if it has one name and that time is the one it had when it was opened. The clock behind
-it ticks in milliseconds, so a file that changed just before it was opened is not kept.
+it ticks in milliseconds, or in seconds where the file system or its mount (FreeBSD's
+vfs.timestamp_precision) knows no less, so a file that changed just before it was opened is
+not kept.
 
 An open descriptor keeps a deleted file's blocks, and keeps its file system from being
 unmounted. So a DELETE or PUT through this process drops the path at once, and what was not
@@ -28,6 +30,7 @@ UNUSED_S = 5.0
 
 # More than a tick of any kernel's clock.
 _SETTLED_NS = 100_000_000
+_SECOND_NS = 1_000_000_000
 
 
 class OpenFile:
@@ -46,7 +49,10 @@ class OpenFile:
 
 def may_be_kept(status: os.stat_result) -> bool:
     """Say whether the status of this file will tell when it is gone."""
-    return status.st_nlink == 1 and time_ns() - status.st_ctime_ns > _SETTLED_NS
+    changed_ns = status.st_ctime_ns
+    # A whole second is a time that was cut, or one in a million that was not.
+    settled_ns = _SETTLED_NS if changed_ns % _SECOND_NS else _SECOND_NS + _SETTLED_NS
+    return status.st_nlink == 1 and time_ns() - changed_ns > settled_ns
 
 
 class OpenFiles:
