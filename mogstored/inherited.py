@@ -71,6 +71,8 @@ class Inherited:
     def take(self, address: Address) -> socket.socket | None:
         """Return the socket that is bound to exactly this address, if there is one."""
         addr = address.text
+        if addr not in self._sockets and self._sockets:
+            addr = _as_bound(address)
         sock = self._sockets.pop(addr, None)
         if sock is None:
             return None
@@ -85,6 +87,22 @@ class Inherited:
             _log.info("closing inherited descriptor %d: %s is not wanted", sock.fileno(), addr)
             sock.close()
         self._sockets.clear()
+
+
+def _as_bound(address: Address) -> str:
+    """Return what a socket that was bound to the address says of itself.
+
+    In a FreeBSD jail that has one address, the wildcard is turned into that one, and so is
+    the loopback address if the jail has none (prison_local_ip4 in sys/netinet/in_jail.c).
+    """
+    with socket.socket(address.family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address.host, 0))
+        except OSError:
+            # Whoever binds the address for good will be told.
+            return address.text
+        host = probe.getsockname()[0]
+    return address._replace(host=host).text
 
 
 def parse_descriptors(listed: str) -> list[int]:
