@@ -25,6 +25,10 @@ select_kqueue_control_impl).
 FreeBSD wakes every waiting thread for each event and lets all but one go back to sleep.
 It reports regular files as readable for ever and epoll refuses them: they are refused
 here before the kernel is asked.
+
+A pipe without a reader cannot be armed for WRITE: the kernel says EPIPE, registers nothing,
+and would never tell of it (pipe_kqfilter in FreeBSD's sys/kern/sys_pipe.c). A one-shot timer
+takes the filter's place, and its event is the hang-up that epoll tells of.
 """
 
 from __future__ import annotations
@@ -49,13 +53,7 @@ from mogpoll.errors import (
 from mogpoll.forking import disown_after_fork
 from mogpoll.interest import Event, Interest, Readiness
 
-# Errors of a change to the kernel's list that leave nothing to do.
-_HARMLESS_ON_ADD = frozenset(
-    {
-        # Old macOS: the pipe's other end is gone. The next read or write will tell.
-        errno.EPIPE,
-    }
-)
+# Errors of a deletion that leave nothing to do.
 _HARMLESS_ON_DELETE = frozenset(
     {
         # The one-shot was delivered, or the filter was never armed.
@@ -228,7 +226,8 @@ class KqueuePoller:
             try:
                 self._control([change], 0)
             except OSError as error:
-                if error.errno in _HARMLESS_ON_ADD:
+                if error.errno == errno.EPIPE:
+                    self._tell_of_hangup(fd, serial)
                     continue
                 self._armed.pop(serial, None)
                 if error.errno == errno.EBADF:
@@ -241,6 +240,15 @@ class KqueuePoller:
                 self._armed.pop(serial, None)
                 raise PollerClosed from None
 
+    def _tell_of_hangup(self, fd: int, serial: int) -> None:
+        """Have the kernel deliver an event for an arming that it refused: in a millisecond.
+
+        Timers have numbers of their own, so this one cannot be taken for a descriptor's
+        filter. One that is forgotten meanwhile carries a serial that nobody knows.
+        """
+        timer = self._kevent(fd, self._kernel.KQ_FILTER_TIMER, self._oneshot, 0, 1, serial)
+        self._control([timer], 0)
+
     def _draw_serial(self, fd: int, filters: int) -> int:
         """Enter a new arming of `fd` by so many filters; the caller holds the lock."""
         self._serial = serial = self._serial + 1
@@ -249,7 +257,12 @@ class KqueuePoller:
         return serial
 
     def _readiness(self, event: Any) -> Readiness:
-        readiness = Readiness.READABLE if event.filter == self._read else Readiness.WRITABLE
+        if event.filter == self._read:
+            readiness = Readiness.READABLE
+        elif event.filter == self._write:
+            readiness = Readiness.WRITABLE
+        else:
+            return Readiness.WRITABLE | Readiness.HANGUP
         if event.flags & (self._kernel.KQ_EV_EOF | self._kernel.KQ_EV_ERROR):
             return readiness | Readiness.HANGUP
         return readiness

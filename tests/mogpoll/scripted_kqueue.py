@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-READ, WRITE = -1, -2
+READ, WRITE, TIMER = -1, -2, -7
 
 
 class Change(NamedTuple):
@@ -27,7 +27,7 @@ class ScriptedKernel:
     changes, None for one that succeeds.
     """
 
-    KQ_FILTER_READ, KQ_FILTER_WRITE = READ, WRITE
+    KQ_FILTER_READ, KQ_FILTER_WRITE, KQ_FILTER_TIMER = READ, WRITE, TIMER
     KQ_EV_ADD, KQ_EV_DELETE, KQ_EV_ONESHOT = 0x1, 0x2, 0x10
     KQ_EV_EOF, KQ_EV_ERROR = 0x8000, 0x4000
 

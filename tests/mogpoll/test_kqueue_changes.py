@@ -228,6 +228,30 @@ def test_n09_pipe_that_lost_its_reader_can_be_armed(
     poller.forget(fd)
 
 
+@pytest.mark.parametrize("interest", [WRITE, BOTH])
+def test_n09_pipe_that_lost_its_reader_is_told_of_by_a_timer(
+    kernel: ScriptedKernel, poller: KqueuePoller, fd: int, interest: Interest
+) -> None:
+    kernel.refusals = [errno.EPIPE] if interest is WRITE else [None, errno.EPIPE]
+    poller.add(fd, interest)
+    timer = kernel.armings()[-1]
+    assert (timer.ident, timer.filter) == (fd, scripted_kqueue.TIMER)
+    kernel.deliver(timer)
+    assert poller.wait(0) == (fd, Readiness.WRITABLE | Readiness.HANGUP)
+    assert poller.wait(0) is None
+
+
+def test_n09_timer_of_a_forgotten_pipe_tells_nobody(
+    kernel: ScriptedKernel, poller: KqueuePoller, fd: int
+) -> None:
+    kernel.refusals = [errno.EPIPE]
+    poller.add(fd, WRITE)
+    timer = kernel.armings()[-1]
+    poller.forget(fd)
+    kernel.deliver(timer)
+    assert poller.wait(0) is None
+
+
 @pytest.mark.parametrize("numbers", [(errno.ENOENT, errno.ENOENT), (errno.EBADF, None)])
 def test_n07_forget_does_not_mind_filters_that_are_gone(
     kernel: ScriptedKernel, poller: KqueuePoller, fd: int, numbers: tuple[int, int | None]
