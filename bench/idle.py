@@ -49,7 +49,7 @@ class Growth:
         return self.after.pss_bytes - self.before.pss_bytes
 
 
-def raise_file_limit(wanted: int) -> None:
+def raise_file_limit(wanted: int, otherwise: str = "give --skip-idle") -> None:
     """Lift the limit of open files for this process and its children. Raises: PeerFailed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -59,7 +59,7 @@ def raise_file_limit(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limit))
     except (ValueError, PermissionError) as error:
         raise PeerFailed(
-            f"{wanted} open files are needed, the limit is {hard}: raise it or give --skip-idle"
+            f"{wanted} open files are needed, the limit is {hard}: raise it or {otherwise}"
         ) from error
 
 

@@ -73,37 +73,44 @@ def about_node(python: str, place: Path) -> str:
 
 def describe(tools: Tools, place: Path, method: str, node: str) -> str:
     """The header of a comparison."""
-    facts = {
+    known = {
         **facts_about(place, node),
         "nginx": first_line(tools.nginx, "-v").removeprefix("nginx version: "),
         "load by": first_line(tools.wrk, "-v").partition(" Copyright")[0],
         "method": method,
     }
-    return format_facts(facts)
+    return format_facts(known)
 
 
 def facts_about(place: Path, node: str) -> dict[str, str]:
-    """What every header says, whatever is measured."""
+    """What every header of a node's measurement says."""
     kind = file_system(place)
     noise = (
         "in memory: no disk noise" if kind == "tmpfs" else "a disk: its noise is in the figures"
     )
+    return {**facts(), "docroots": f"{place.parent}, {kind} ({noise})", "node": node}
+
+
+def facts() -> dict[str, str]:
+    """What every header says, whatever is measured, on every system."""
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": f"{os.cpu_count()} x {_cpu_model()}",
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
-        "docroots": f"{place.parent}, {kind} ({noise})",
-        "node": node,
     }
 
 
-def format_facts(facts: Mapping[str, str]) -> str:
-    return "\n".join(f"{name + ':':<13}{value}" for name, value in facts.items())
+def format_facts(known: Mapping[str, str]) -> str:
+    return "\n".join(f"{name + ':':<13}{value}" for name, value in known.items())
 
 
 def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except FileNotFoundError:
+        lines = []  # not Linux
+    for line in lines:
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model", "cpu model"):
             return value.strip()

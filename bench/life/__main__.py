@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from bench import machine
 from bench.cpu import NotLinux, require_proc
 from bench.life import digest, options, start, upgrade, watchers, worker
 from bench.life.options import Options
-from bench.life.outcome import Outcome, heading, row
+from bench.life.outcome import Outcome, heading, row, write_json
 from bench.peers import PeerFailed
 from bench.ways_out import make_signals_leave, working_place
 from bench.works import MIB
@@ -49,7 +48,7 @@ def _measure(wanted: Options) -> None:
                 outcomes += found
         finally:
             if wanted.json is not None:
-                _write(wanted.json, facts, outcomes)
+                write_json(wanted.json, facts, outcomes)
 
 
 _PARTS: dict[str, Callable[[Path, Options], list[Outcome]]] = {
@@ -59,20 +58,6 @@ _PARTS: dict[str, Callable[[Path, Options], list[Outcome]]] = {
     "upgrade": lambda home, _: upgrade.measure(home),
     "worker": lambda home, _: worker.measure(home),
 }
-
-
-def _write(file: Path, facts: dict[str, str], outcomes: list[Outcome]) -> None:
-    results = [
-        {
-            "what": each.what.strip(),
-            "goal": each.goal,
-            "figure": each.figure,
-            "is_met": each.is_met,
-            "samples": dict(each.samples),
-        }
-        for each in outcomes
-    ]
-    file.write_text(json.dumps({"header": facts, "results": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

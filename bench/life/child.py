@@ -1,4 +1,4 @@
-"""A client program in a process of its own, so that it does not share our interpreter.
+"""A program in a process of its own, so that it does not share our interpreter.
 
 It is `python -m MODULE ARGUMENTS...`, answers each line it is sent with a line of JSON, and ends
 with its input: also when we are killed.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,8 +19,11 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class Child:
-    def __init__(self, module: str, *arguments: object) -> None:
+    """`pass_fds` are descriptors that it inherits, by their numbers here."""
+
+    def __init__(self, module: str, *arguments: object, pass_fds: Collection[int] = ()) -> None:
         self._argv = [sys.executable, "-m", module, *map(str, arguments)]
+        self._pass_fds = tuple(pass_fds)
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -30,6 +34,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            pass_fds=self._pass_fds,
             start_new_session=True,  # Ctrl-C is for us
         )
         return self
@@ -53,5 +58,5 @@ class Child:
         else:
             answer = self._process.stdout.readline()
         if not answer:
-            raise PeerFailed(f"the clients have ended: {' '.join(self._argv)}")
+            raise PeerFailed(f"a child has ended: {' '.join(self._argv)}")
         return json.loads(answer)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 _ROW = "{:<56} {:<24} {:<47} {}"
@@ -37,3 +39,17 @@ def row(outcome: Outcome) -> str:
 def spread(values: Sequence[float], unit: str = "") -> str:
     """Median, lowest and highest, as all tables here show them."""
     return f"{median(values):.2f} ({min(values):.2f}-{max(values):.2f}){unit}"
+
+
+def write_json(file: Path, facts: Mapping[str, str], outcomes: Sequence[Outcome]) -> None:
+    results = [
+        {
+            "what": each.what.strip(),
+            "goal": each.goal,
+            "figure": each.figure,
+            "is_met": each.is_met,
+            "samples": dict(each.samples),
+        }
+        for each in outcomes
+    ]
+    file.write_text(json.dumps({"header": dict(facts), "results": results}, indent=1) + "\n")
