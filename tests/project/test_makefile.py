@@ -46,7 +46,18 @@ def fake_python(folder: Path, script: str) -> Path:
 
 @pytest.mark.parametrize("program", MAKES)
 @pytest.mark.parametrize(
-    "target", ["run", "test", "kqueue", "lint", "types", "bench", "bench-life", "clean"]
+    "target",
+    [
+        "run",
+        "test",
+        "kqueue",
+        "lint",
+        "types",
+        "bench",
+        "bench-life",
+        "bench-balance",
+        "clean",
+    ],
 )
 def test_target_can_be_made(program: str, target: str, folder: Path) -> None:
     planned = make(program, folder, "-n", target)
