@@ -11,7 +11,7 @@ ARGS =
 
 FILE = http://$(HTTP)/dev1/0/000/000/0000000001.fid
 
-.PHONY: help run test kqueue lint types bench bench-life bench-balance clean
+.PHONY: help run test kqueue lint types bench bench-life bench-balance bench-poller clean
 
 help:
 	@echo "make run     a node on $(HTTP), files below ./$(DOCROOT); Ctrl-C stops it"
@@ -19,7 +19,7 @@ help:
 	@echo "make kqueue  the same suite on the kqueue backend, on Linux"
 	@echo "make lint    style;  make types  types"
 	@echo "make bench   measurements against peers;  make bench-life  upgrades, starts, watchers"
-	@echo "make bench-balance  ways of accepting, queues"
+	@echo "make bench-balance  ways of accepting, queues;  make bench-poller  cost of mogpoll"
 	@echo "make clean   remove what was built, installed and cached here (not ./$(DOCROOT))"
 	@echo "PYTHON=...   the interpreter to make $(VENV) with, 3.11 or newer"
 
@@ -52,6 +52,9 @@ bench-life: $(VENV)/.installed
 # Without matplotlib it says how to have a picture, too.
 bench-balance: $(VENV)/.installed
 	@$(VENV)/bin/python -m bench.balance $(ARGS)
+
+bench-poller: $(VENV)/.installed
+	@$(VENV)/bin/python -m bench.poller $(ARGS)
 
 clean:
 	rm -rf $(VENV) .tox .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

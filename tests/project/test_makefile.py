@@ -56,6 +56,7 @@ def fake_python(folder: Path, script: str) -> Path:
         "bench",
         "bench-life",
         "bench-balance",
+        "bench-poller",
         "clean",
     ],
 )
