@@ -41,7 +41,7 @@ import stat
 import threading
 import time
 from operator import index
-from typing import Any, NamedTuple
+from typing import Any
 
 from mogpoll.errors import (
     AlreadyRegistered,
@@ -86,11 +86,6 @@ def find_kernel() -> Kernel:
     return libkqueue.load(path)
 
 
-class _Arming(NamedTuple):
-    serial: int
-    filters: int
-
-
 class KqueuePoller:
     """See `mogpoll.poller.Poller` for the contract of each method.
 
@@ -108,8 +103,9 @@ class KqueuePoller:
         self._disowned = False
         self._lock = threading.Lock()
         self._serial = 0
-        # descriptor -> its latest arming
-        self._registered: dict[int, _Arming] = {}
+        # descriptor -> the serial of its latest arming, odd if that was of both filters:
+        # an object beside the number would cost 72 bytes for each descriptor
+        self._registered: dict[int, int] = {}
         # serial -> descriptor, for armings whose event nobody has claimed
         self._armed: dict[int, int] = {}
         kevent, oneshot = self._kernel.kevent, self._kernel.KQ_EV_ADD | self._kernel.KQ_EV_ONESHOT
@@ -150,9 +146,9 @@ class KqueuePoller:
             except KeyError:
                 self._check_open()
                 raise NotRegistered(fd) from None
-            self._armed.pop(last.serial, None)
+            self._armed.pop(last, None)
             serial = self._draw_serial(fd, len(filters))
-            if last.filters == 2 or len(filters) == 2:
+            if last & 1 or serial & 1:
                 self._arm(fd, filters, serial)
                 return
         self._arm(fd, filters, serial)
@@ -165,7 +161,7 @@ class KqueuePoller:
                 last = self._registered.pop(fd)
             except KeyError:
                 raise NotRegistered(fd) from None
-            self._armed.pop(last.serial, None)
+            self._armed.pop(last, None)
         for filter_ in (self._read, self._write):
             change = self._kevent(fd, filter_, self._kernel.KQ_EV_DELETE)
             try:
@@ -251,8 +247,8 @@ class KqueuePoller:
 
     def _draw_serial(self, fd: int, filters: int) -> int:
         """Enter a new arming of `fd` by so many filters; the caller holds the lock."""
-        self._serial = serial = self._serial + 1
-        self._registered[fd] = _Arming(serial, filters)
+        self._serial += 2
+        self._registered[fd] = serial = self._serial | (filters == 2)
         self._armed[serial] = fd
         return serial
 

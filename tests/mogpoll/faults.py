@@ -102,8 +102,8 @@ FAULTS = (
     Fault(
         "kqueue: every arming has the same serial",
         "kqueue.py",
-        "        self._serial = serial = self._serial + 1\n",
-        "        serial = fd\n",
+        "serial = self._serial | (filters == 2)\n",
+        "serial = fd\n",
     ),
     Fault(
         "kqueue: armed for ever, not once",
@@ -120,7 +120,7 @@ FAULTS = (
     Fault(
         "kqueue: forget leaves the serial",
         "kqueue.py",
-        """            self._armed.pop(last.serial, None)
+        """            self._armed.pop(last, None)
         for filter_ in""",
         "        for filter_ in",
         SCRIPTED,
@@ -128,7 +128,7 @@ FAULTS = (
     Fault(
         "kqueue: rearm leaves the serial before",
         "kqueue.py",
-        """            self._armed.pop(last.serial, None)
+        """            self._armed.pop(last, None)
             serial = self._draw_serial""",
         "            serial = self._draw_serial",
     ),
@@ -136,14 +136,14 @@ FAULTS = (
         "kqueue: serial is entered after the kernel was told",
         "kqueue.py",
         """            serial = self._draw_serial(fd, len(filters))
-            if last.filters == 2 or len(filters) == 2:
+            if last & 1 or serial & 1:
                 self._arm(fd, filters, serial)
                 return
         self._arm(fd, filters, serial)
 """,
         """            serial = self._draw_serial(fd, len(filters))
             del self._armed[serial]
-            if last.filters == 2 or len(filters) == 2:
+            if last & 1 or serial & 1:
                 self._arm(fd, filters, serial)
                 self._armed[serial] = fd
                 return
@@ -154,7 +154,7 @@ FAULTS = (
     Fault(
         "kqueue: two filters are set without the lock",
         "kqueue.py",
-        "            if last.filters == 2 or len(filters) == 2:",
+        "            if last & 1 or serial & 1:",
         "            if False:",
     ),
     Fault(
