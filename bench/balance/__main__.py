@@ -11,6 +11,7 @@ from bench.balance.findings import Spread, latency_rows, spread_rows
 from bench.balance.latency import Round
 from bench.balance.layouts import Layout, layouts
 from bench.balance.options import Options
+from bench.balance.shares import shares_of
 from bench.balance.ways import Way
 from bench.idle import raise_file_limit
 from bench.life.outcome import Outcome, heading, row, write_json
@@ -80,10 +81,11 @@ def _spread(way: Way, wanted: Options) -> Spread | str:
     if reason is not None:
         return reason
     _progress(f"connections: {way.value}")
-    slow = arrivals.spread(way, wanted.processes, [1] * wanted.connections)
-    bursts = arrivals.spread(way, wanted.processes, [wanted.burst] * wanted.bursts)
+    with arrivals.accepting(way, wanted.processes) as crowd:
+        slow = crowd.come([1] * wanted.connections)
+        bursts = crowd.come([wanted.burst] * wanted.bursts)
     _progress("")
-    return Spread(slow, bursts)
+    return Spread(shares_of(slow, wanted.processes), shares_of(bursts, wanted.processes))
 
 
 def _shown(rows: list[Outcome]) -> list[Outcome]:

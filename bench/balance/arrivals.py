@@ -6,10 +6,11 @@ import errno
 import selectors
 import socket
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from bench.balance import ways
-from bench.balance.shares import Shares, shares_of
 from bench.balance.ways import Way
 from bench.life.child import Child
 from bench.peers import PeerFailed
@@ -19,39 +20,40 @@ _PAUSE_S = 0.0005
 _LIMIT_S = 30.0
 
 
-def spread(way: Way, processes: int, arrivals: list[int]) -> Shares:
-    """Say how the connections were shared; see `takers`."""
-    return shares_of(takers(way, processes, arrivals), processes)
-
-
-def takers(way: Way, processes: int, arrivals: list[int]) -> list[int]:
-    """Let so many connections come at once each time; return who took each, as they were taken.
-
-    Everything is opened anew, and every connection stays to the end. Raises: PeerFailed.
-    """
+@contextmanager
+def accepting(way: Way, processes: int) -> Iterator[Crowd]:
+    """Run processes that accept in that way."""
     with ExitStack() as stack:
         listeners = stack.enter_context(ways.listeners(way, processes))
-        children = [
-            stack.enter_context(
-                Child(
-                    "bench.balance.greeter",
-                    way.name,
-                    listener.fileno(),
-                    number,
-                    pass_fds=[listener.fileno()],
-                )
-            )
-            for number, listener in enumerate(listeners)
-        ]
+        children = []
+        for number, listener in enumerate(listeners):
+            fd = listener.fileno()
+            child = Child("bench.balance.greeter", way.name, fd, number, pass_fds=[fd])
+            children.append(stack.enter_context(child))
         for child in children:
             child.ask("are you there?")
-        address = listeners[0].getsockname()
-        found = [taker for size in arrivals for taker in _arrive(stack, address, size)]
-        told = [child.ask("how many?") for child in children]
-    seen = [found.count(number) for number in range(processes)]
-    if told != seen:
-        raise PeerFailed(f"the processes say they have {told}, the clients say {seen}")
-    return found
+        yield Crowd(listeners[0].getsockname(), children)
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """The clients of some accepting processes."""
+
+    address: tuple[str, int]
+    processes: Sequence[Child]
+
+    def come(self, arrivals: Sequence[int]) -> list[int]:
+        """Let so many connections come at once each time; return who took each, in that order.
+
+        Every connection stays until all have come. Raises: PeerFailed.
+        """
+        with ExitStack() as stack:
+            found = [taker for size in arrivals for taker in _arrive(stack, self.address, size)]
+            told = [process.ask("how many?") for process in self.processes]
+        seen = [found.count(number) for number in range(len(told))]
+        if told != seen:
+            raise PeerFailed(f"the processes say they have {told}, the clients say {seen}")
+        return found
 
 
 def _arrive(stack: ExitStack, address: tuple[str, int], size: int) -> list[int]:

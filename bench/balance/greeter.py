@@ -1,7 +1,8 @@
 """A process that accepts in one way: `python -m bench.balance.greeter WAY LISTENER NUMBER`.
 
 It sends its number to whoever it has accepted, keeps the connection, and does nothing else with
-it. Each line on its input is answered with how many it has; at the end of it the process ends.
+it. Each line on its input is answered with how many it has, and these are closed then; at the end
+of its input the process ends. It may open as many files as the one that started it.
 
 A poller tells of the listener until it is empty, so one connection is taken each time: then the
 others have their chance, too.
@@ -17,14 +18,10 @@ import threading
 
 from bench.balance import ways
 from bench.balance.ways import Way
-from bench.idle import raise_file_limit
 from mogpoll import Acceptor
-
-_DESCRIPTORS = 10_000
 
 
 def main(way: Way, listener: socket.socket, number: int) -> None:
-    raise_file_limit(_DESCRIPTORS, "ask for fewer --connections")
     greeting = bytes([number])
     held: list[socket.socket] = []
 
@@ -47,7 +44,10 @@ def main(way: Way, listener: socket.socket, number: int) -> None:
     else:
         threading.Thread(target=poll_and_accept, daemon=True).start()
     for _ in sys.stdin:
-        print(json.dumps(len(held)), flush=True)
+        taken = len(held)
+        while held:
+            held.pop().close()
+        print(json.dumps(taken), flush=True)
     # Daemon threads sleep in the kernel: no reason to wait for them.
     os._exit(0)
 

@@ -82,7 +82,9 @@ def _latencies(axes: Any, latencies: Mapping[Layout, Sequence[Round]]) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.12, y=0.15)
     axes.set_xscale("log")
-    axes.set_xlabel("latency, ms: medians of the rounds")
-    axes.set_title("short requests beside long ones (processes x threads)", fontsize=9, loc="left")
+    axes.set_xlabel(
+        "latency, ms: medians of the rounds.  n x m: n processes with m threads each on one queue"
+    )
+    axes.set_title("short requests beside long ones", fontsize=9, loc="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=3, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

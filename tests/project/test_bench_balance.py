@@ -147,14 +147,17 @@ def test_plot_of_the_same_findings_is_the_same_bytes(tmp_path: Path) -> None:
 def test_every_connection_is_taken_by_somebody(way: Way) -> None:
     if reason := ways.why_not(way):
         pytest.skip(reason)
-    # A connection that was not taken, or not told of, fails the run.
-    assert arrivals.spread(way, 2, [1] * 5 + [20]).total == 25
+    with arrivals.accepting(way, 2) as crowd:
+        # A connection that was not taken, or not told of, fails the run.
+        assert len(crowd.come([1] * 5)) == 5
+        assert len(crowd.come([20, 20])) == 40
 
 
 @pytest.mark.usefixtures("_children_find_the_bench")
 def test_blocking_accept_serves_processes_in_turn() -> None:
     processes = 3
-    takers = arrivals.takers(Way.BLOCKING, processes, [1] * 150)
+    with arrivals.accepting(Way.BLOCKING, processes) as crowd:
+        takers = crowd.come([1] * 150)
     counts = shares_of(takers, processes).counts
     # A process that the system keeps from running misses a turn or a few.
     assert max(counts) - min(counts) <= 15
