@@ -69,12 +69,13 @@ def pingpong_rows(bare: str, scores: Mapping[Entry, Sequence[Score]]) -> list[Ou
     rows = []
     for entry, own in scores.items():
         ratios = [one.cpu_us / other.cpu_us for one, other in zip(own, base, strict=True)]
+        compared = "base" if own is base else f"{spread(ratios)} x"
         rows.append(
             Outcome(
                 f"  {entry.name}, {entry.threads} thread{'s' if entry.threads > 1 else ''}",
                 "",
                 f"{median(each.rate for each in own):6.0f}/s  "
-                f"{median(each.cpu_us for each in own):5.2f} us CPU  {spread(ratios)} x",
+                f"{median(each.cpu_us for each in own):5.2f} us CPU  {compared}",
                 None,
                 {"rate": [each.rate for each in own], "cpu_us": [each.cpu_us for each in own]},
             )

@@ -59,7 +59,8 @@ def test_memory_is_judged_at_its_worst_size_and_by_either_measure(
 def test_pingpong_is_set_beside_the_bare_calls_with_one_thread() -> None:
     ours, base = Entry(Mogpoll, "mogpoll", 8), Entry(bare, "select.epoll", 1)
     scores = {ours: [Score(100, 1.0, 0.002)], base: [Score(200, 2.0, 0.002)]}
-    _, row, _ = pingpong_rows("select.epoll", scores)
+    _, row, base_row = pingpong_rows("select.epoll", scores)
+    assert base_row.figure.endswith("base")
     assert row.what == "  mogpoll, 8 threads"
     assert row.figure.split() == ["100/s", "20.00", "us", "CPU", "2.00", "(2.00-2.00)", "x"]
 
