@@ -4,11 +4,11 @@ The request line is judged by one pattern, which is the whole of its grammar: fi
 one blank, a narrow alphabet of paths, two versions. llhttp is more tolerant about it, and
 would have to be checked afterwards anyhow.
 
-The fields go through llhttp (`httptools`), which is fuzzed, strict and fast. It refuses
-some things that RFC 9112 lets a server refuse and that older nodes accepted: a folded
-field, and a second Content-Length even if it says the same. It knows no limits of size:
-the head's is here. What it says of persistence is not used, because a Connection list
-must count `close` above `keep-alive` in any order.
+The fields go through llhttp (`httptools`), which is fuzzed, strict and fast. Two things
+that it refuses and older nodes accepted are mended and parsed again: a folded field, and a
+second Content-Length that says the same. It knows no limits of size: the head's is here.
+What it says of persistence is not used, because a Connection list must count `close` above
+`keep-alive` in any order.
 
 Clients send the same block of fields with every request, so a parsed block is kept: a
 look-up replaces 2 us of parsing. Blocks that are long are not kept, to bound the memory.
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import httptools
 
+from mogstored.http.mending import may_be_mended, mend
 from mogstored.http.ranges import (
     ByteRange,
     ContentRange,
@@ -158,7 +159,7 @@ class PartialHead:
     def __init__(self) -> None:
         self._received = bytearray()
         self._line_is_whole = False
-        self._parser = httptools.HttpRequestParser(_Ignored())
+        self._parser: Any = httptools.HttpRequestParser(_Ignored())
 
     def feed(self, data: bytes) -> bytes | None:
         """Take the next bytes; return all bytes so far once the head is whole.
@@ -174,11 +175,20 @@ class PartialHead:
             raise BadRequest("request head too long")
         if not self._line_is_whole:
             self._line_is_whole = _begin_line(bytes(received))
+        if self._parser is not None:
+            self._look_for_faults(data)
+        return None
+
+    def _look_for_faults(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            raise _refusal(error, bytes(received)) from None
-        return None
+            received = bytes(self._received)
+            # From the end of the request line on; an empty line before it is not its end.
+            if not may_be_mended(received[received.find(b"\r\n", 2) :]):
+                raise _refusal(error, received) from None
+            # Only the whole can be mended, and only the whole is judged from here on.
+            self._parser = None
 
 
 def _begin_line(received: bytes) -> bool:
@@ -247,7 +257,14 @@ _IN_TRAILER = frozenset({b"content-md5"})
 
 
 def _parse_fields(block: bytes, minor: int) -> Fields:
-    return _interpret(_collect(_LINES[minor] + block, _MEANINGFUL), minor)
+    try:
+        values = _collect(_LINES[minor] + block, _MEANINGFUL)
+    except BadRequest:
+        mended = mend(b"\r\n" + block)[2:]
+        if mended == block:
+            raise
+        values = _collect(_LINES[minor] + mended, _MEANINGFUL)
+    return _interpret(values, minor)
 
 
 def _collect(message: bytes, names: frozenset[bytes]) -> dict[bytes, bytes]:
