@@ -22,7 +22,8 @@ from mogpoll import Next, last_data_received_ms
 from mogstored.connection import Workspace
 from mogstored.http import failures, response
 from mogstored.http.chunked import ChunkedDecoder
-from mogstored.http.request import BadRequest, Request
+from mogstored.http.ranges import parse_content_range
+from mogstored.http.request import BadRequest, Fields, Request
 from mogstored.storage.paths import is_climbing, is_storable
 
 if TYPE_CHECKING:
@@ -43,17 +44,31 @@ def answer(session: HTTPSession, request: Request, workspace: Workspace) -> Next
     if not is_storable(request.path):
         return session.refuse(400)
     fields = request.fields
-    asked = fields.content_range
-    if asked is not None and (
-        fields.chunked or fields.content_length != asked.last - asked.first + 1
-    ):
-        return session.refuse(400)
+    start = _start_of_range(fields)
     if fields.is_bare_body and len(session.pending) >= (fields.content_length or 0):
         stored = _store_at_once(session, request)
         if stored is not None:
             return stored
-    upload = session.work = Upload(session, request)
+    upload = session.work = Upload(session, request, start)
     return upload.advance(session, workspace)
+
+
+def _start_of_range(fields: Fields) -> int:
+    """Return where a Content-Range has the body go, 0 if there is none.
+
+    **Raises:** `BadRequest` when the field is malformed or does not fit the body.
+    """
+    if fields.content_range is None:
+        return 0
+    try:
+        first, last, _ = parse_content_range(fields.content_range)
+    except OverflowError as error:
+        raise BadRequest(str(error), 507) from None
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    if fields.chunked or fields.content_length != last - first + 1:
+        raise BadRequest("Content-Range does not fit the body")
+    return first
 
 
 def _store_at_once(session: HTTPSession, request: Request) -> Next | None:
@@ -96,7 +111,7 @@ def _store_at_once(session: HTTPSession, request: Request) -> Next | None:
 class Upload:
     """A body on its way to the disk."""
 
-    def __init__(self, session: HTTPSession, request: Request) -> None:
+    def __init__(self, session: HTTPSession, request: Request, start: int) -> None:
         fields = request.fields
         self._path = request.path
         self._fields = fields
@@ -104,7 +119,7 @@ class Upload:
         self._device = session.service.devices.of(request.path)
         self._fd = -1
         self._temporary: bytes | None = None
-        self._offset = fields.content_range.first if fields.content_range else 0
+        self._offset = start
         self._left = fields.content_length or 0
         self._decoder = ChunkedDecoder() if fields.chunked else None
         checked = fields.content_md5 is not None or fields.md5_in_trailer

@@ -28,8 +28,6 @@ import httptools
 from mogstored.http.mending import may_be_mended, mend
 from mogstored.http.ranges import (
     ByteRange,
-    ContentRange,
-    parse_content_range,
     parse_range,
     parse_size,
 )
@@ -78,13 +76,14 @@ class BadRequest(Exception):
 class Fields:
     """What the header fields of a request say, in the node's terms.
 
-    `content_md5` is the base64 text. `range_` is None when there is none to honour.
+    `content_md5` is the base64 text, `content_range` the text that only a PUT interprets.
+    `range_` is None when there is none to honour.
     """
 
     keep_alive: bool
     content_length: int | None = None
     chunked: bool = False
-    content_range: ContentRange | None = None
+    content_range: bytes | None = None
     content_md5: bytes | None = None
     md5_in_trailer: bool = False
     range_: ByteRange | None = None
@@ -101,7 +100,8 @@ class Fields:
         plain = self.keep_alive and self.range_ is None and not has_body
         object.__setattr__(self, "is_plain", plain)
         checked = self.content_md5 is not None or self.md5_in_trailer
-        bare = not (self.chunked or checked or self.content_range or self.expects_continue)
+        partial = self.content_range is not None
+        bare = not (self.chunked or checked or partial or self.expects_continue)
         object.__setattr__(self, "is_bare_body", bare)
 
 
@@ -305,13 +305,13 @@ def _interpret(values: dict[bytes, bytes], minor: int) -> Fields:
     coding, length = get(b"transfer-encoding"), get(b"content-length")
     if coding is not None and coding.lower() != b"chunked":
         raise BadRequest(f"unknown transfer coding: {coding!r}")
-    range_, content_range = get(b"range"), get(b"content-range")
+    range_ = get(b"range")
     try:
         return Fields(
             keep_alive=_keeps_alive(get(b"connection"), minor),
             content_length=None if length is None else parse_size(length),
             chunked=coding is not None,
-            content_range=None if content_range is None else parse_content_range(content_range),
+            content_range=get(b"content-range"),
             content_md5=_checked_md5(get(b"content-md5")),
             md5_in_trailer=b"content-md5" in _tokens(get(b"trailer")),
             range_=None if range_ is None else parse_range(range_),

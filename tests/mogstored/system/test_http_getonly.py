@@ -75,6 +75,12 @@ def test_chunked_put_is_refused_and_closed(node: Node, addr: tuple[str, int]) ->
     assert not node.path("/dev1/new").exists()
 
 
+@pytest.mark.parametrize("value", ["bytes 5-4/*", f"bytes 0-{2**63}/*", "junk"])
+def test_put_is_refused_before_any_look_at_its_range(addr: tuple[str, int], value: str) -> None:
+    request = compose("PUT", "/dev1/new", f"Content-Range: {value}", "Content-Length: 4")
+    assert ask(addr, request + b"body").status == 405
+
+
 def test_put_that_waits_for_100_is_refused(addr: tuple[str, int]) -> None:
     request = compose("PUT", "/dev1/new", "Content-Length: 4", "Expect: 100-continue")
     answer = ask(addr, request)

@@ -9,10 +9,11 @@ import pytest
 
 from tests.support.arrival import wait_until_taken
 from tests.support.daemon import Node
-from tests.support.http import Client
+from tests.support.http import Client, ask, compose
 from tests.support.puts import (
     BAD_REQUEST,
     CHUNKED,
+    FORBIDDEN,
     NO_STORAGE,
     NOT_FOUND,
     SERVER_ERROR,
@@ -265,3 +266,18 @@ def test_repeated_field_of_two_values(node: Node, target: str) -> None:
     fields = ["Content-Range: bytes 0-4/*", "Content-Range: bytes 1-5/*"]
     assert_refused(node.http, put(target, b"hello", *fields), BAD_REQUEST)
     assert not node.path(target).exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/none", BAD_REQUEST), ("/dev1/a..b", FORBIDDEN)], ids=["/none", ".."]
+)
+def test_path_is_judged_first(node: Node, path: str, status: str) -> None:
+    request = put(path, b"hello", f"Content-Range: bytes 0-{OVER}/*")
+    assert_refused(node.http, request, status)
+
+
+@pytest.mark.parametrize("value", ["bytes 5-4/*", f"bytes 0-{OVER}/*", "junk"])
+def test_field_means_nothing_to_a_get(node: Node, target: str, value: str) -> None:
+    node.write(target, b"0123456789")
+    answer = ask(node.http, compose("GET", target, f"Content-Range: {value}"))
+    assert (answer.status, answer.body) == (200, b"0123456789")

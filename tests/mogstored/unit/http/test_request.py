@@ -157,7 +157,7 @@ def test_all_fields_that_mean_something() -> None:
         b"Trailer: X, content-md5", b"Expect: 100-Continue", b"Range: bytes=1-",
     )  # fmt: skip
     assert fields.content_length == 5
-    assert fields.content_range == (0, 4, None)
+    assert fields.content_range == b"bytes 0-4/*"
     assert fields.content_md5 == MD5
     assert fields.md5_in_trailer
     assert fields.expects_continue
@@ -173,8 +173,6 @@ def test_all_fields_that_mean_something() -> None:
         (b"Content-Length: " + b"9" * 5000, 507),
         (b"Content-Length: -1", 400),
         (b"Content-Length: 5 5", 400),
-        (b"Content-Range: bytes 5-9223372036854775808/*", 507),
-        (b"Content-Range: bytes 5-4/*", 400),
         (b"Content-MD5: short==", 400),
         (b"Transfer-Encoding: gzip", 400),
         (b"Transfer-Encoding: gzip, chunked", 400),
