@@ -19,7 +19,7 @@ from mogpoll.poller import Poller, open_poller
 from mogpoll.sendfile import sendfile
 from mogpoll.stopping import install_poke_handler
 from mogpoll.task import Next, Task
-from mogpoll.tcpinfo import last_data_received_ms
+from mogpoll.tcpinfo import last_data_received_ms, silence_ms
 from mogpoll.waker import BouncingWaker, Waker
 from mogpoll.workers import WorkerPool
 
@@ -47,4 +47,5 @@ __all__ = [
     "lowered_io_priority",
     "open_poller",
     "sendfile",
+    "silence_ms",
 ]

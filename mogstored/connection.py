@@ -91,6 +91,10 @@ class Connection(ABC):
         """Say whether nothing of a request has arrived. Called by others at any time."""
         return False
 
+    def has_been_silent(self, seconds: float) -> bool:
+        """Say whether nothing has moved for so long. Called by others at any time."""
+        return monotonic() - self.active_at > seconds
+
     def is_settled(self) -> bool:
         """Say whether the client can be sent away without crossing a request of its own.
 

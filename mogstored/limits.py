@@ -138,11 +138,7 @@ def _expire(connection: Connection) -> None:
 
 
 def _is_expirable(connection: Connection) -> bool:
-    return (
-        connection.may_expire
-        and not connection.expired
-        and monotonic() - connection.active_at > IDLE_S
-    )
+    return connection.may_expire and not connection.expired and connection.has_been_silent(IDLE_S)
 
 
 class Lingerers:

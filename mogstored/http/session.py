@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Protocol
 
-from mogpoll import Next
+from mogpoll import Next, silence_ms
 from mogstored.connection import Connection, Workspace
 from mogstored.http import delete, get, hot, put, response
 from mogstored.http.leftover import DISCARD_LIMIT, Discard, Flush, Linger
@@ -61,6 +61,22 @@ class HTTPSession(Connection):
 
     def is_idle(self) -> bool:
         return self.work is None and self._partial is None and not self.pending
+
+    def has_been_silent(self, seconds: float) -> bool:
+        """Count the time in the backlog, too, if the client has nothing to wait for here."""
+        if super().has_been_silent(seconds):
+            return True
+        if self.work is not None or (silence_ms(self.sock) or 0) <= seconds * 1000:
+            return False
+        try:
+            # Something to read, were it only the end, is for a worker to see.
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            # Closed by its owner in this instant, or reset.
+            return False
+        return False
 
     def is_leaving(self) -> bool:
         """Say whether the next answer is the last: the node stops, and no request follows."""

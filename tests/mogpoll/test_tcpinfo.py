@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mogpoll import last_data_received_ms, tcpinfo
+from mogpoll import last_data_received_ms, silence_ms, tcpinfo
 from tests.support.sockets import tcp_pair
 from tests.support.waiting import wait_until
 
@@ -33,16 +33,41 @@ def test_time_since_data_arrived_grows_until_data_arrives() -> None:
         assert elapsed_ms() <= (time.monotonic() - began) * 1000 + 20
 
 
+@fills_it
+@pytest.mark.parametrize("sends", [True, False], ids=["sending", "receiving"])
+def test_silence_ends_with_data_either_way(sends: bool) -> None:
+    with tcp_pair() as (near, far):
+        wait_until(lambda: (silence_ms(near) or 0) >= 50, "50 ms without data")
+        began = time.monotonic()
+        (near if sends else far).send(b"a")
+        wait_until(lambda: (silence_ms(near) or 50) < 50, "the data is noted")
+        assert (silence_ms(near) or 0) <= (time.monotonic() - began) * 1000 + 20
+
+
+@fills_it
+def test_silence_counts_from_before_the_connection_is_accepted() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), 5.0) as far,
+    ):
+        wait_until(lambda: (silence_ms(far) or 0) >= 50, "50 ms without data")
+        near, _ = listener.accept()
+        with near:
+            assert (silence_ms(near) or 0) >= 40
+
+
 def test_unknown_of_what_is_not_tcp() -> None:
     near, far = socket.socketpair()
     with near, far:
         assert last_data_received_ms(near) is None
+        assert silence_ms(near) is None
 
 
 def test_unknown_of_a_closed_socket() -> None:
     with tcp_pair() as (near, _):
         near.close()
         assert last_data_received_ms(near) is None
+        assert silence_ms(near) is None
 
 
 def test_unknown_where_the_system_does_not_fill_it(monkeypatch: pytest.MonkeyPatch) -> None:

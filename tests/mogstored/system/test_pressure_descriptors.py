@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import select
+import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ class CrowdedNode:
 
 @dataclass
 class Silence:
-    """Four crowded nodes, and what was seen after their clients had been silent for long.
+    """Five crowded nodes, and what was seen after their clients had been silent for long.
 
     One real wait serves them all: the sweep is specified in seconds.
     """
@@ -101,6 +102,8 @@ class Silence:
     """Its clients hold everything; a new one has been waiting from the beginning."""
     managed: CrowdedNode
     """It has a sidechannel client as well."""
+    flooded: CrowdedNode
+    """Its clients hold everything, and twice as many wait in the line before a new one."""
     idle: Client
     busy: Client
     stalled: Client
@@ -115,6 +118,8 @@ class Silence:
     accepting_statuses: list[int] = field(default_factory=list)
     managed_statuses: list[int] = field(default_factory=list)
     opening_status: int = 0
+    flooded_status: int = 0
+    flooded_s: float = 0.0
 
 
 LARGE = 24 << 20
@@ -127,6 +132,7 @@ def silence() -> Iterator[Silence]:
         opening = CrowdedNode(stack)
         queueing = CrowdedNode(stack)
         managed = CrowdedNode(stack, mgmt=True)
+        flooded = CrowdedNode(stack)
         sidechannel = managed.connect(managed.node.mgmt)
         first_reply = _ask_for_size(sidechannel)
         accepting.node.write("/dev1/large", b"x" * LARGE)
@@ -141,13 +147,20 @@ def silence() -> Iterator[Silence]:
         opening.fill(left=1)
         queueing.fill()
         managed.fill(left=1)
+        flooded.fill()
+        for _ in range(2 * len(flooded.silent)):
+            flooded.silent.append(flooded.connect())
+            flooded.silent[-1].send(b"G")
         waiting = queueing.connect()
         waiting.send(ROOT_REQUEST)
         seen = Silence(
-            accepting, opening, queueing, managed,
+            accepting, opening, queueing, managed, flooded,
             idle, busy, stalled, uploading, waiting, sidechannel, first_reply,
         )  # fmt: skip
         _be_silent(seen)
+        began = time.monotonic()
+        seen.flooded_status = _status(flooded.connect(), ROOT_REQUEST)
+        seen.flooded_s = time.monotonic() - began
         # As many as have room: none of those who were silent can be kept. Beside their
         # connections, `stalled` and `uploading` held a file each.
         room = len(accepting.silent) + len((idle, stalled, uploading)) + 2
@@ -254,6 +267,14 @@ def test_file_is_stored_at_the_expense_of_silent_clients(silence: Silence) -> No
 def test_waiting_client_is_served_once_the_others_are_silent_for_long(silence: Silence) -> None:
     assert silence.waiting_status == 200
     assert not silence.waiting_answered_early
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux notes when data last arrived")
+def test_time_in_the_backlog_counts_as_silence(silence: Silence) -> None:
+    """Else each load of silent clients from there would hold everything for long again."""
+    assert silence.flooded_status == 200
+    assert silence.flooded_s < IDLE_S
 
 
 @pytest.mark.slow
