@@ -21,6 +21,7 @@ import errno
 import functools
 import logging
 import os
+import select
 import socket
 import threading
 import time
@@ -82,6 +83,8 @@ class Acceptor:
         self._on_accept = on_accept
         self._on_pressure = on_pressure
         self._running = False
+        # How many of those who wait in the backlog to take after the end.
+        self._last_call = 0
         self._resumed = threading.Event()
         self._own_address: object = None
         self._thread = PokableThread(self._run, name)
@@ -100,12 +103,14 @@ class Acceptor:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
-    def stop(self) -> None:
+    def stop(self, *, last_call: int = 0) -> None:
         """End the thread and return when it has ended; the listener stays open.
 
         A connection that was accepted before is passed on; one that was not stays in the
-        backlog for whoever shares the listener.
+        backlog for whoever shares the listener. When nobody does, closing the listener
+        would reset it: up to `last_call` of those who wait there are taken first.
         """
+        self._last_call = last_call
         self._running = False
         self._resumed.set()
         if can_poke():
@@ -122,6 +127,24 @@ class Acceptor:
                 if not self._survives(error):
                     return
             else:
+                self._pass_on(accepted)
+        self._take_backlog(fd)
+
+    def _take_backlog(self, fd: int) -> None:
+        """Accept those who wait already, as many as `stop` said.
+
+        A sibling may be quicker, and then accept blocks: until the next poke.
+        """
+        backlog = select.poll()
+        backlog.register(fd, select.POLLIN)
+        while self._last_call > 0 and backlog.poll(0):
+            try:
+                accepted = _accept4(fd)
+            except OSError as error:
+                if error.errno in _PRESSURE or not self._survives(error):
+                    return
+            else:
+                self._last_call -= 1
                 self._pass_on(accepted)
 
     def _pass_on(self, fd: int) -> None:

@@ -17,7 +17,7 @@ from mogstored.connection import Connection, Workspace
 from mogstored.http.leftover import LINGER_S
 from mogstored.http.session import HTTPSession
 from mogstored.limits import Clients, Lingerers
-from mogstored.listeners import Listener
+from mogstored.listeners import BACKLOG, Listener
 from mogstored.process.pulse import Pulse
 from mogstored.process.rlimits import max_open_files
 from mogstored.service import Service
@@ -114,17 +114,18 @@ class Server:
         for acceptor in self._acceptors:
             acceptor.start()
 
-    def drain(self, on_round: Callable[[int], None]) -> None:
+    def drain(self, on_round: Callable[[int], None], *, takes_backlog: bool) -> None:
         """Let nobody in, finish what clients have begun, and release everything.
 
-        `on_round` is called now and then with the number of clients that are left. What
-        looks at the disks goes on until the last one has gone: with workers, it is the
-        only one of the node.
+        Clients who have connected already are still let in with `takes_backlog`: nobody
+        else would, and they may have sent a request. `on_round` is called now and then with
+        the number of clients that are left. What looks at the disks goes on until the last
+        one has gone: with workers, it is the only one of the node.
         """
-        for acceptor in self._acceptors:
-            acceptor.stop()
-        for site in self._sites:
-            site.close_listeners()
+        listeners = (listener for site in self._sites for listener in site.listeners)
+        for acceptor, listener in zip(self._acceptors, listeners, strict=True):
+            acceptor.stop(last_call=BACKLOG if takes_backlog else 0)
+            listener.sock.close()
         for service in self._services:
             service.draining = True
         self._fsck_lines.open()

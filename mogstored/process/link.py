@@ -31,6 +31,8 @@ class Kind(IntEnum):
     """Whether utilization is wanted; from a worker, and on to the one that measures it."""
     REPORT = 6
     """From the worker that measures: the utilization of the disks."""
+    LAST_CALL = 7
+    """To a worker that is about to be stopped: nobody goes on, clients must not be left."""
 
 
 _HEAD = struct.Struct("!BI")

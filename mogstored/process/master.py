@@ -260,7 +260,10 @@ class Master:
             site.close_listeners()
         for place in self._places:
             place.due_at = None
+        nobody_goes_on = self._outside.upgrade.successor is None
         for running in self._running():
+            if nobody_goes_on:
+                running.link.send(Kind.LAST_CALL)
             os.kill(running.pid, signal.SIGQUIT)
 
     def _show_life(self) -> None:

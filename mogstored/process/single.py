@@ -38,7 +38,7 @@ class Single:
         while not outside.wants_stop(outside.signals.wait(outside.wait_interval_s())):
             self._show_life()
         outside.announce_stopping()
-        self._server.drain(self._look_after_drain)
+        self._server.drain(self._look_after_drain, takes_backlog=outside.upgrade.successor is None)
 
     def _look_after_drain(self, clients: int) -> None:
         # Being asked again changes nothing, but errands are run.

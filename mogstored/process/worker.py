@@ -41,6 +41,7 @@ class WorkerProcess:
         self._number = number
         self._reports_fd = reports_fd
         self._measuring: MeasuringFeed | None = None
+        self._is_last = False
 
     def run(self, config: Config, sites: Sequence[Site]) -> None:
         """Serve until a signal says stop or the master vanishes; then finish and return."""
@@ -52,7 +53,9 @@ class WorkerProcess:
         while not self._wants_stop(self._signals.wait(self._sign_interval_s, self._link.fileno())):
             self._show_life()
         self._title.show_stopping()
-        self._server.drain(self._look_after_drain)
+        # Without a master nobody replaces us.
+        takes_backlog = self._is_last or self._link.is_over
+        self._server.drain(self._look_after_drain, takes_backlog=takes_backlog)
 
     def _means(self, config: Config) -> Means:
         feed: UtilizationFeed
@@ -71,6 +74,8 @@ class WorkerProcess:
         for kind, content in self._link.receive():
             if kind is Kind.WANT and self._measuring is not None:
                 self._measuring.want_elsewhere(decode_wanted(content))
+            elif kind is Kind.LAST_CALL:
+                self._is_last = True
         return self._link.is_over or not STOPPING.isdisjoint(received)
 
     def _look_after_drain(self, clients: int) -> None:

@@ -199,10 +199,10 @@ def test_without_signals_waiting_customers_are_not_taken_for_ourselves(
     made.start()
     first, second = connect(listener), connect(listener)
     assert busy.wait(10)
-    stopping = Running(made.stop)
+    stopper = Running(made.stop)
     wait_until(lambda: made._own_address is not None, "it connects to itself")
     go_on.set()
-    stopping.result()
+    stopper.result()
     listener.settimeout(10)
     with first, second, listener.accept()[0] as left:
         assert left.getpeername() == second.getsockname()

@@ -87,6 +87,31 @@ def test_request_of_which_one_byte_has_come_is_awaited(node: Node) -> None:
     assert node.wait() == 0
 
 
+def test_clients_who_were_not_accepted_yet_are_answered(node: Node) -> None:
+    """They connected and asked before the node could look, and then it is told to stop."""
+    family = [node.process, *node.process.children(recursive=True)]
+    for process in family:
+        process.suspend()
+    clients = [Client(node.http) for _ in range(100)]
+    managers = [manage(node) for _ in range(30)]
+    for client in clients:
+        client.send(GET_ROOT)
+    for manager in managers:
+        manager.send(b"size /dev1/none\r\n")
+    node.send_signal(signal.SIGTERM)
+    for process in family:
+        process.resume()
+    for client in clients:
+        assert client.read_response().status == 200
+        client.read_eof()
+    for manager in managers:
+        assert manager.read_line() == b"/dev1/none -1\r\n"
+        manager.read_eof()
+    for client in (*clients, *managers):
+        client.close()
+    assert node.wait() == 0
+
+
 def test_digest_partly_asked_for_is_answered_and_so_are_those_behind_it(node: Node) -> None:
     node.write("/dev1/file", b"content")
     line = b"MD5 /dev1/file fsck\r\n"
