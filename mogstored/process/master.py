@@ -19,7 +19,7 @@ from time import monotonic
 from typing import NoReturn
 
 from mogpoll.stopping import signals_blocked
-from mogstored.config.model import Config
+from mogstored.config.model import Config, ConfigError
 from mogstored.pacing import Pace
 from mogstored.process.feed import decode_wanted, encode_wanted
 from mogstored.process.link import Kind, Link
@@ -31,8 +31,9 @@ from mogstored.storage.relay import ReportReader, ReportSender
 
 _log = logging.getLogger("mogstored")
 
-# A worker that ends sooner after its start than this is replaced that much later.
-_MIN_LIFE_S = 1.0
+# A worker that ends sooner after its start than this is replaced that much later; by how
+# many in a row have given up before they could serve.
+_MIN_LIVES_S = (1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _FORK_RETRY_S = 10.0
 # Of the intervals between signs of life: how many a worker may miss.
 _SIGNS_MISSED = 2
@@ -66,6 +67,12 @@ class _Place:
     running: _Running | None = None
     due_at: float | None = None
     """When to start a process here; None while there is one, or should be none."""
+    failures: int = 0
+    """How many processes in a row gave up here before they could serve."""
+
+    def pause_s(self) -> float:
+        """Return how long after the start of the last process the next one may start."""
+        return _MIN_LIVES_S[min(self.failures, len(_MIN_LIVES_S) - 1)]
 
 
 class Master:
@@ -81,11 +88,16 @@ class Master:
         self._selector.register(outside.signals, selectors.EVENT_READ)
         self._is_announced = False
         self._is_stopping = False
+        # Why the node cannot start, once that is known.
+        self._obstacle: str | None = None
         interval_s = outside.notifier.sign_interval_s
         self._signs = None if interval_s is None else Pace(interval_s)
 
     def run(self) -> None:
-        """Keep workers running until a signal says stop; return when the last has ended."""
+        """Keep workers running until a signal says stop; return when the last has ended.
+
+        **Raises:** `ConfigError` when a worker gives up before the node could serve.
+        """
         self._places[0].due_at = monotonic()
         while not self._is_stopping or any(self._running()):
             self._start_due()
@@ -98,6 +110,8 @@ class Master:
                 self._stop()
             self._reap()
             self._show_life()
+        if self._obstacle is not None:
+            raise ConfigError(self._obstacle)
 
     def _running(self) -> Iterable[_Running]:
         return (place.running for place in self._places if place.running is not None)
@@ -190,8 +204,13 @@ class Master:
             self._selector.unregister(running.link)
         running.close()
         place.running = None
+        place.failures = place.failures + 1 if code > 0 and not running.is_ready else 0
+        if place.failures and not self._is_announced and not self._is_stopping:
+            # Nobody is served yet: whoever starts us, or is to be replaced, should know.
+            self._obstacle = f"worker[{place.number}] cannot start: it {how(code)}"
+            self._stop()
         if not self._is_stopping:
-            place.due_at = max(monotonic(), running.started_at + _MIN_LIFE_S)
+            place.due_at = max(monotonic(), running.started_at + place.pause_s())
         self._pass_on_wants()
 
     # What workers say.

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from mogstored.process.master import _Place
 from tests.support.daemon import Node
 from tests.support.http import Client, compose
 from tests.support.processes import clients_of_all, is_gone, owner_of, shown_by_ps, workers_of
+from tests.support.program import run
 from tests.support.sidechannel import Manager, manage
 from tests.support.sockets import refuses
 from tests.support.waiting import wait_until
@@ -88,6 +90,28 @@ def test_replacement_has_the_number_of_the_dead_one(node: Node) -> None:
     (newcomer,) = pids_of(node) - before
     wait_until(lambda: "worker" in shown_by_ps(newcomer), "the replacement has a title")
     assert number_of(newcomer) == number
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_node_whose_workers_cannot_start_says_so_and_ends(tmp_path: Path, count: int) -> None:
+    (tmp_path / "dev1").mkdir()
+    arguments = [
+        "--docroot",
+        str(tmp_path),
+        "--mgmtlisten=127.0.0.1:0",
+        "--httplisten=127.0.0.1:0",
+    ]
+    arguments += ["--pidfile", str(tmp_path / "pid"), *workers(count)]
+    ended = run(arguments, env={"MOGPOLL_BACKEND": "of another world"})
+    assert ended.returncode == 1
+    assert re.search(r"^mogstored: worker\[0\] cannot start: it exited with", ended.stderr, re.M)
+    assert "of another world" in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["dev1"]
+
+
+def test_pauses_grow_while_a_worker_cannot_start() -> None:
+    pauses = [_Place(0, failures=failures).pause_s() for failures in (0, 1, 2, 3, 6, 2000)]
+    assert pauses == [1.0, 1.0, 2.0, 4.0, 30.0, 30.0]
 
 
 def test_worker_that_dies_young_is_replaced_a_second_after_its_start() -> None:
