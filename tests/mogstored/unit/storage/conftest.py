@@ -33,6 +33,14 @@ class Hangs:
         for directory in directories:
             self._gates[directory.stat().st_ino] = threading.Event()
 
+    def holds(self, directory: Path) -> bool:
+        """Say whether somebody waits for this one now."""
+        try:
+            number = directory.stat().st_ino
+        except FileNotFoundError:
+            return False
+        return number in self.blocked and not self._gates[number].is_set()
+
     def await_blocked(self, count: int = 1) -> None:
         wait_until(lambda: len(self.blocked) >= count, f"{count} calls hang")
 

@@ -18,7 +18,8 @@ from mogstored.storage import jobs, refresh
 from mogstored.storage.book import DeviceBook
 from mogstored.storage.device import Devices
 from mogstored.storage.docroot import Docroot
-from mogstored.storage.refresh import Refresher
+from mogstored.storage.jobs import KeyedJobs
+from mogstored.storage.refresh import Refresher, _Key
 from tests.mogstored.unit.storage.conftest import Hangs
 from tests.support.threads import Running
 from tests.support.waiting import wait_until
@@ -73,8 +74,17 @@ def begin(hangs: Hangs) -> Iterator[Begin]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refresh, "STUCK_S", 0.05)
+def impatient(service: Service, hangs: Hangs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hangs has done so for long at once, and what is merely slow never does."""
+    ages = KeyedJobs.running
+
+    def running(jobs_: KeyedJobs[_Key]) -> dict[_Key, float]:
+        root = Path(service.docroot.path)
+        return {
+            key: LONG_S if hangs.holds(root / f"dev{key.devid}") else 0.0 for key in ages(jobs_)
+        }
+
+    monkeypatch.setattr(KeyedJobs, "running", running)
     monkeypatch.setattr(jobs, "_HANGING_S", 0.03)
 
 
@@ -143,7 +153,7 @@ def test_device_that_hangs_does_not_hold_up_the_first_round(
     assert service.known.is_stuck(0)
     book = f"<devices of {service.docroot.path}>"
     assert [(record.levelno, record.message) for record in caplog.records] == [
-        (logging.WARNING, f"dev0 in {book} has not answered for 0.05 s, and is left out")
+        (logging.WARNING, f"dev0 in {book} has not answered for 2 s, and is left out")
     ]
 
 
