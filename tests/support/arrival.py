@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from tests.support.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
 # Where the kernel does not tell: the pause that the trickle tests are specified with.
 _PAUSE_S = 0.01
-_TIMEOUT_S = 10.0
 
 # linux/inet_diag.h and linux/sock_diag.h: ask for one socket by its two ends.
 _NETLINK_SOCK_DIAG = 4
@@ -39,7 +40,7 @@ def send_pieces(client: Client, pieces: Iterable[bytes]) -> None:
 def wait_until_taken(client: Client) -> None:
     """Return once the peer has read all that was sent."""
     peer, own = client.sock.getpeername(), client.sock.getsockname()
-    deadline = time.monotonic() + _TIMEOUT_S
+    deadline = time.monotonic() + PATIENCE_S
     while unread := _unread_bytes(peer, own):
         assert time.monotonic() < deadline, f"the peer leaves {unread} bytes unread"
         time.sleep(0.0002)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
+from tests.support.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 Address = tuple[str, int]
 
-# Far longer than a start or a stop takes, so that only a real hang fails on a busy machine.
-START_S = 20.0
-STOP_S = 20.0
+START_S = STOP_S = PATIENCE_S
 
 _LISTENING = re.compile(r"listening for (http|httpget|mgmt) on ([0-9.]+):([0-9]+)(?:\"})?$")
 # As text or as JSON.
@@ -169,7 +169,7 @@ class Node:
         """Return what was logged so far, without line ends."""
         return self._log.lines()
 
-    def wait_for_log(self, pattern: str, timeout: float = 10.0) -> str:
+    def wait_for_log(self, pattern: str, timeout: float = PATIENCE_S) -> str:
         """Return the first logged line in which `pattern` is found, waiting for it."""
         return self._log.wait(re.compile(pattern), timeout)
 
@@ -214,7 +214,7 @@ class Node:
         except AssertionError:
             self.kill()
             raise
-        _, left = psutil.wait_procs(family, timeout=5.0)
+        _, left = psutil.wait_procs(family, timeout=STOP_S)
         for process in left:
             process.kill()
         self._log.join()

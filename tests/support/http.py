@@ -6,6 +6,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from tests.support.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -39,7 +41,7 @@ class Response:
 class Client:
     """A connection on which every wait has an end: `TimeoutError` after `timeout` seconds."""
 
-    def __init__(self, addr: tuple[str, int], timeout: float = 10.0) -> None:
+    def __init__(self, addr: tuple[str, int], timeout: float = PATIENCE_S) -> None:
         self.sock = socket.create_connection(addr, timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._timeout = timeout

@@ -6,6 +6,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, Self
 
+from tests.support.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -30,7 +32,7 @@ class ServiceManager:
     ) -> None:
         self._sock.close()
 
-    def wait_for(self, line: str, timeout: float = 10.0) -> str:
+    def wait_for(self, line: str, timeout: float = PATIENCE_S) -> str:
         """Return the next message that has this line."""
         deadline = time.monotonic() + timeout
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.support.http import Client
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from tests.support.daemon import Node
@@ -40,7 +41,7 @@ class Manager(Client):
         return self.read_line()
 
 
-def manage(node: Node, timeout: float = 10.0) -> Manager:
+def manage(node: Node, timeout: float = PATIENCE_S) -> Manager:
     """Connect to a node's sidechannel."""
     assert node.mgmt is not None, "the node has no sidechannel"
     return Manager(node.mgmt, timeout)

@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Self
 
 from tests.support.http import Client
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,7 +25,7 @@ class NoReply(Exception):
 class Pooled(Client):
     """One connection of a tracker's pool: what it sends first, and what later."""
 
-    def __init__(self, addr: Address | None, timeout: float = 10.0) -> None:
+    def __init__(self, addr: Address | None, timeout: float = PATIENCE_S) -> None:
         assert addr is not None, "the node does not listen for this"
         super().__init__(addr, timeout)
         self._host = f"{addr[0]}:{addr[1]}"
