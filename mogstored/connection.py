@@ -102,6 +102,10 @@ class Connection(ABC):
         """
         return self.is_idle() and monotonic() - self.active_at > _SETTLE_S
 
+    @abstractmethod
+    def forget(self) -> None:
+        """Let the next step close it; what it was about to do is dropped. Called as owner."""
+
     def hang_up(self) -> None:
         """End the conversation, so that the next step finds it over. Called as owner."""
         try:

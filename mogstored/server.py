@@ -24,7 +24,8 @@ from mogstored.service import Service
 from mogstored.sidechannel.session import SidechannelSession
 from mogstored.sidechannel.watchers import Watchers
 from mogstored.storage.book import DeviceBook, MountGuard
-from mogstored.storage.device import DEFAULT_SLOTS, Devices
+from mogstored.storage.device import Devices
+from mogstored.storage.device_watch import DeviceWatch, DiskThreads
 from mogstored.storage.digests import FsckLines
 from mogstored.storage.docroot import Docroot
 from mogstored.storage.open_files import OpenFiles
@@ -84,10 +85,14 @@ class Server:
         self._sites = sites
         self._means = means
         self._poller = open_poller()
+        devices = sum(site.docroot.count_devices() for site in sites)
+        threads = config.aio_threads or _count_threads(devices)
         # The pool needs its size before there is anybody whom a device could resume.
         self._pool: WorkerPool[Connection, Workspace] = WorkerPool(
-            self._poller, _count_threads(config, sites), workspace=Workspace
+            self._poller, threads + _RESERVE, workspace=Workspace
         )
+        self._disk_threads = DiskThreads(threads, devices, self._resize_pool)
+        self._device_watch = DeviceWatch(self._disk_threads)
         self._clients = Clients(self._pool)
         self._lingerers = Lingerers(self._pool, LINGER_S)
         self._watchers = Watchers(self._pool, means.feed)
@@ -107,6 +112,7 @@ class Server:
         """Look at the devices, then let clients in."""
         self._refresher.start_first_round(_FIRST_ROUND_S)
         self._refresher.start()
+        self._device_watch.start()
         if self._is_watched:
             self._means.feed.start(self._watchers.publish)
         for site, service in zip(self._sites, self._services, strict=True):
@@ -135,6 +141,7 @@ class Server:
         if self._is_watched:
             self._means.feed.stop()
         self._refresher.stop()
+        self._device_watch.stop()
         self._pool.stop()
         self._poller.close()
         for service in self._services:
@@ -143,7 +150,9 @@ class Server:
             site.docroot.close()
 
     def _make_service(self, site: Site) -> Service:
-        devices = Devices(site.docroot.fileno(), self._pool.resume, DEFAULT_SLOTS)
+        threads = self._disk_threads
+        devices = Devices(site.docroot.fileno(), self._pool.resume, threads.shares, threads.lent)
+        threads.devices.append(devices)
         return Service(
             docroot=site.docroot,
             devices=devices,
@@ -153,7 +162,7 @@ class Server:
             book=_make_book(site, devices) if site.has_sidechannel else None,
             watchers=self._watchers,
             fsck_lines=self._fsck_lines,
-            set_aio_threads=self._set_aio_threads,
+            set_aio_threads=threads.set_count,
             request_stop=self._means.request_stop,
             guard=MountGuard(site.docroot) if site.config.require_mount else None,
         )
@@ -165,8 +174,8 @@ class Server:
         self._clients.add_reserve(open_files.drop_all)
         return open_files
 
-    def _set_aio_threads(self, count: int) -> None:
-        self._means.call_in_main_thread(partial(self._pool.resize, count + _RESERVE))
+    def _resize_pool(self, threads: int) -> None:
+        self._means.call_in_main_thread(partial(self._pool.resize, threads + _RESERVE))
 
     def _make_acceptor(self, service: Service, listener: Listener) -> Acceptor:
         return Acceptor(
@@ -205,8 +214,5 @@ def _make_book(site: Site, devices: Devices) -> DeviceBook:
     return DeviceBook(site.docroot, require_mount=require_mount, learn=devices.learn)
 
 
-def _count_threads(config: Config, sites: Sequence[Site]) -> int:
-    if config.aio_threads is not None:
-        return config.aio_threads + _RESERVE
-    wanted = _THREADS_PER_DEVICE * sum(site.docroot.count_devices() for site in sites)
-    return min(max(wanted, _MIN_THREADS), _MAX_THREADS) + _RESERVE
+def _count_threads(devices: int) -> int:
+    return min(max(_THREADS_PER_DEVICE * devices, _MIN_THREADS), _MAX_THREADS)

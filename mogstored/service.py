@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mogstored.limits import Clients, Lingerers
-from mogstored.storage.device import Devices, is_device_name
+from mogstored.storage.device import Devices, device_name, is_device_name
 from mogstored.storage.docroot import Docroot
 from mogstored.storage.open_files import OpenFiles
 
@@ -48,7 +48,7 @@ class Service:
         """
         if self.guard is None:
             return False
-        name = path.partition(b"/")[0]
+        name = device_name(path)
         return is_device_name(name) and self.guard.is_unmounted(int(name[3:]))
 
     def note_change(self, path: bytes) -> None:

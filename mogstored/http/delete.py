@@ -40,7 +40,7 @@ class _Removal:
         self._device = session.service.devices.of(path)
 
     def advance(self, session: HTTPSession, _workspace: Workspace | None = None) -> Next:
-        if not self._device.enter(session):
+        if not self._device.enter(session, has_nothing=True):
             return Next.PARKED
         try:
             status = self._remove(session.service)

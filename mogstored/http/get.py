@@ -162,7 +162,7 @@ class _Waiting:
         self._device = device
 
     def advance(self, session: HTTPSession, _workspace: Workspace | None = None) -> Next:
-        if not self._device.enter(session):
+        if not self._device.enter(session, has_nothing=True):
             return Next.PARKED
         session.work = None
         return _answer_inside(session, self._request, self._keep_alive, self._device)

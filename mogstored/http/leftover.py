@@ -1,4 +1,4 @@
-"""What a session may have left to do around a request: flush, discard, linger."""
+"""What a session may have left to do around a request: flush, discard, linger, or end."""
 
 from __future__ import annotations
 
@@ -101,6 +101,16 @@ class Linger:
             if not size:
                 return Next.CLOSE
             self._dropped += size
+        return Next.CLOSE
+
+    def abandon(self) -> None:
+        """Nothing is held."""
+
+
+class Gone:
+    """In the place of a request that nobody waits for any more."""
+
+    def advance(self, _session: HTTPSession, _workspace: Workspace) -> Next:
         return Next.CLOSE
 
     def abandon(self) -> None:

@@ -127,7 +127,7 @@ class Upload:
         self._peer = ""
 
     def advance(self, session: HTTPSession, workspace: Workspace) -> Next:
-        if not self._device.enter(session):
+        if not self._device.enter(session, has_nothing=self._fd < 0):
             return Next.PARKED
         try:
             return self._go_on(session, workspace)

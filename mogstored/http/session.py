@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from mogpoll import Next, silence_ms
 from mogstored.connection import Connection, Workspace
 from mogstored.http import delete, get, hot, put, response
-from mogstored.http.leftover import DISCARD_LIMIT, Discard, Flush, Linger
+from mogstored.http.leftover import DISCARD_LIMIT, Discard, Flush, Gone, Linger
 from mogstored.http.request import END_OF_HEAD, BadRequest, PartialHead, Request, parse_request
 
 if TYPE_CHECKING:
@@ -117,6 +117,9 @@ class HTTPSession(Connection):
         if self.pending:
             return Next.AGAIN
         return Next.READ
+
+    def forget(self) -> None:
+        self.work = Gone()
 
     def close(self) -> None:
         if self.work is not None:

@@ -56,7 +56,7 @@ class _Sizing:
 
     def advance(self, session: SidechannelSession, _workspace: Workspace) -> Next:
         target = self._target
-        if not target.device.enter(session):
+        if not target.device.enter(session, has_nothing=True):
             return Next.PARKED
         try:
             size = target.size()

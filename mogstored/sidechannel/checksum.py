@@ -64,7 +64,7 @@ class Checksum:
 
     def _open(self, session: SidechannelSession) -> FileDigest | Next:
         """Open the file; return what is next when that was all there is to do."""
-        if not self._target.device.enter(session):
+        if not self._target.device.enter(session, has_nothing=True):
             return Next.PARKED
         try:
             opened = self._target.open()

@@ -42,6 +42,16 @@ class Work(Protocol):
         """Release what it holds: the session is closed before it was done."""
 
 
+class _Gone:
+    """In the place of a command whose answer nobody waits for any more."""
+
+    def advance(self, _session: SidechannelSession, _workspace: Workspace) -> Next:
+        return Next.CLOSE
+
+    def abandon(self, _session: SidechannelSession) -> None:
+        """Nothing is held."""
+
+
 class SidechannelSession(Connection):
     """The commands of one tracker. It may be silent for as long as it likes."""
 
@@ -117,6 +127,9 @@ class SidechannelSession(Connection):
             return False
         except OSError:
             return True
+
+    def forget(self) -> None:
+        self.work = _Gone()
 
     def close(self) -> None:
         if self.work is not None:

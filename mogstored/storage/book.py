@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from mogpoll.stopping import signals_blocked
-from mogstored.storage.device import is_device_name
+from mogstored.storage.device import device_name, is_device_name
 from mogstored.storage.docroot import Docroot
 from mogstored.storage.mounts import Mounts, Origin, open_mounts
 from mogstored.storage.usage import UsageRecord, measure, printable_source
@@ -134,7 +134,7 @@ class DeviceBook:
 
     def mark_dirty(self, path: bytes) -> None:
         """Note that something was stored or removed at `path`."""
-        name = path.partition(b"/")[0]
+        name = device_name(path)
         if is_device_name(name):
             entry = self._entries.get(int(name[3:]))
             if entry is not None:

@@ -6,6 +6,10 @@ the device's own line, and the worker goes on with other customers; whoever leav
 device hands the slot to the head of that line. A disk that hangs for ever therefore holds
 as many threads as it has slots, however many clients ask for it.
 
+How many slots that are is for `mogstored.storage.shares` to say: some are the device's own,
+and more may be borrowed while no other device has borrowed them. Who comes while others
+wait goes to the end of the line, even if there is something to borrow: the first has it.
+
 What does not lie on a device shares one more set of slots.
 """
 
@@ -15,13 +19,16 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Container, Iterable
+from typing import Any, NamedTuple, Protocol
 
-DEFAULT_SLOTS = 10
+from mogstored.storage.shares import MOST, Lent, Shares
 
 _DEVICE_NAME = re.compile(rb"dev(?:0|[1-9][0-9]{0,7})")
 _MAX_DEVICE = 16_777_215
+
+# Nothing to borrow.
+_PLAIN = Shares(MOST, 0, MOST)
 
 
 class Parkable(Protocol):
@@ -29,48 +36,75 @@ class Parkable(Protocol):
 
     has_slot: bool
 
+    def fileno(self) -> int:
+        """Return the descriptor of its client's socket."""
+
+    def forget(self) -> None:
+        """Become a task that is closed by its next step, which touches no disk."""
+
 
 # Given the parked task that may go on.
 Resume = Callable[[Any], None]
 
 
+class _Place(NamedTuple):
+    """A place in the line."""
+
+    task: Parkable
+    has_nothing: bool
+    """Whether nothing of the task lies on the device yet, so that it can just be dropped."""
+
+
 class Device:
     """One device, or all that is no device.
 
-    **Threads:** any. `_lock` guards the count and the line; it is held for a few
-    instructions only.
+    **Threads:** any. `_lock` guards the counts and the line; it is held for a few
+    instructions only. `departures` is read by others without it.
     """
 
-    def __init__(self, name: bytes, slots: int, resume: Resume) -> None:
+    def __init__(self, name: bytes, shares: Shares, lent: Lent, resume: Resume) -> None:
         self.name = name
-        self._free = slots
+        self.departures = 0
+        """How often a slot was left."""
+        self._own = self._free = shares.own
+        self._most = shares.most
+        self._lent = lent
+        self._borrowed = 0
         self._resume = resume
-        self._line: deque[Parkable] = deque()
+        self._line: deque[_Place] = deque()
         self._lock = threading.Lock()
 
-    def enter(self, task: Parkable) -> bool:
+    def __str__(self) -> str:
+        return self.name.decode() or "no device"
+
+    def enter(self, task: Parkable, has_nothing: bool = False) -> bool:
         """Take a slot for `task`, or park it; False says that it is parked.
 
         A parked task belongs to the line from here on: its owner must not touch it again
         and returns PARKED at once. It is resumed with `has_slot` set, and enters again
-        without taking a second slot.
+        without taking a second slot. One that `has_nothing` on the device yet may be
+        forgotten instead, when its client has gone.
         """
         if self.try_enter(task):
             return True
         with self._lock:
-            if not self._free:
-                self._line.append(task)
-                return False
-            self._free -= 1
+            self._line.append(_Place(task, has_nothing))
+            admitted = self._admit()
+        if admitted and admitted[-1] is task:
+            del admitted[-1]
+            self._let_go_on(admitted)
             return True
+        self._let_go_on(admitted)
+        return False
 
     def try_enter(self, task: Parkable) -> bool:
-        """Do as `enter` does, but return False without parking when there is no slot."""
+        """Take one of the device's own slots, or return False without parking."""
         if task.has_slot:
             task.has_slot = False
             return True
         with self._lock:
-            if self._free:
+            # There is no line while one of these is free.
+            if self._free > 0:
                 self._free -= 1
                 return True
             return False
@@ -78,12 +112,80 @@ class Device:
     def leave(self) -> None:
         """Give the slot back, or on to the first in the line."""
         with self._lock:
-            if not self._line:
+            self.departures += 1
+            if not (self._borrowed or self._line):
                 self._free += 1
                 return
-            task = self._line.popleft()
-        task.has_slot = True
-        self._resume(task)
+            if self._borrowed:
+                self._borrowed -= 1
+                self._lent.give()
+            else:
+                self._free += 1
+            admitted = self._admit()
+        self._let_go_on(admitted)
+
+    def adjust(self, shares: Shares) -> None:
+        """Have so many slots from now on; those that are taken are left in their time."""
+        with self._lock:
+            self._free += shares.own - self._own
+            self._own, self._most = shares.own, shares.most
+            admitted = self._admit()
+        self._let_go_on(admitted)
+
+    def load(self) -> Load:
+        """Say how many slots are taken, how many of them borrowed, and how many wait."""
+        with self._lock:
+            return Load(self._held(), self._borrowed, len(self._line))
+
+    def parked(self) -> list[Parkable]:
+        """Return the tasks in the line that could be forgotten; they stay the line's own."""
+        with self._lock:
+            return [place.task for place in self._line if place.has_nothing]
+
+    def forget(self, gone: Container[Parkable]) -> int:
+        """Forget the tasks that are `gone` and still in the line; return their number."""
+        with self._lock:
+            forgotten = [p.task for p in self._line if p.has_nothing and p.task in gone]
+            if forgotten:
+                kept = (p for p in self._line if not (p.has_nothing and p.task in gone))
+                self._line = deque(kept)
+        # They left the line with nobody else, so they are ours.
+        for task in forgotten:
+            task.forget()
+            self._resume(task)
+        return len(forgotten)
+
+    def _admit(self) -> list[Parkable]:
+        """Take slots for the first in the line; the caller holds `_lock`, and lets them go on."""
+        admitted = []
+        while self._line and self._take():
+            admitted.append(self._line.popleft().task)
+        return admitted
+
+    def _take(self) -> bool:
+        if self._free > 0:
+            self._free -= 1
+            return True
+        if self._held() < self._most and self._lent.take():
+            self._borrowed += 1
+            return True
+        return False
+
+    def _held(self) -> int:
+        return self._own - self._free + self._borrowed
+
+    def _let_go_on(self, admitted: Iterable[Parkable]) -> None:
+        for task in admitted:
+            task.has_slot = True
+            self._resume(task)
+
+
+class Load(NamedTuple):
+    """What a device has to do."""
+
+    held: int
+    borrowed: int
+    waiting: int
 
 
 class Devices:
@@ -92,26 +194,66 @@ class Devices:
     A name becomes known when the docroot is listed or when a file on it was opened, so
     clients cannot make up devices.
 
-    **Threads:** any. `_known` is touched by single dict operations.
+    **Threads:** any. `_known` is touched by single dict operations; `_shares` is replaced
+    as a whole.
     """
 
-    def __init__(self, docroot_fd: int, resume: Resume, slots: int = DEFAULT_SLOTS) -> None:
-        self._slots = slots
+    def __init__(
+        self,
+        docroot_fd: int,
+        resume: Resume,
+        shares: Shares = _PLAIN,
+        lent: Lent | None = None,
+    ) -> None:
+        self._shares = shares
+        self._lent = lent or Lent(shares.lent)
         self._resume = resume
-        self._elsewhere = Device(b"", slots, resume)
+        self._elsewhere = self._make(b"")
         self._known: dict[bytes, Device] = {}
         for name in os.listdir(docroot_fd):
             self.learn(os.fsencode(name))
 
     def of(self, path: bytes) -> Device:
         """Return the device on which `path` lies, or the one that stands for elsewhere."""
-        return self._known.get(path.partition(b"/")[0], self._elsewhere)
+        device = self._known.get(path.partition(b"/")[0])
+        if device is not None:
+            return device
+        return self._known.get(device_name(path), self._elsewhere)
 
     def learn(self, path: bytes) -> None:
         """Note the device of `path`, which exists."""
-        name = path.partition(b"/")[0]
+        name = device_name(path)
         if name not in self._known and is_device_name(name):
-            self._known.setdefault(name, Device(name, self._slots, self._resume))
+            self._known.setdefault(name, self._make(name))
+
+    def count(self) -> int:
+        """Return how many devices are known."""
+        return len(self._known)
+
+    def everything(self) -> list[Device]:
+        """Return all devices, and the one that stands for elsewhere."""
+        return [*self._known.copy().values(), self._elsewhere]
+
+    def adjust(self, shares: Shares) -> None:
+        """Let each device have so many slots from now on."""
+        self._shares = shares
+        for device in self.everything():
+            device.adjust(shares)
+
+    def _make(self, name: bytes) -> Device:
+        return Device(name, self._shares, self._lent, self._resume)
+
+
+def device_name(path: bytes) -> bytes:
+    """Return the first component of `path`, which is a device's name if it lies on one.
+
+    `./dev1/x` lies on dev1 as `dev1/x` does, and so does `dev1`.
+    """
+    name = path.partition(b"/")[0]
+    if name and name != b".":
+        return name
+    parts = (part for part in path.split(b"/") if part and part != b".")
+    return next(parts, b"")
 
 
 def is_device_name(name: bytes) -> bool:

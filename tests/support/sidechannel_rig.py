@@ -18,6 +18,7 @@ from mogstored.storage.device import Devices
 from mogstored.storage.digests import FsckLines
 from mogstored.storage.docroot import Docroot
 from mogstored.storage.open_files import OpenFiles
+from mogstored.storage.shares import Shares
 from tests.support.sidechannel import Manager
 from tests.support.waiting import wait_until
 
@@ -62,7 +63,7 @@ class Rig:
         self.watchers = Watchers(self.pool, self.feed)
         self.service = Service(
             docroot=self._docroot,
-            devices=Devices(self._docroot.fileno(), self.pool.resume, slots),
+            devices=Devices(self._docroot.fileno(), self.pool.resume, Shares(slots, 0, slots)),
             open_files=OpenFiles(0),
             clients=Clients(self.pool),
             lingerers=Lingerers(self.pool, 1.0),
