@@ -53,7 +53,11 @@ def answer(session: HTTPSession, request: Request, keep_alive: bool) -> Next:
     if is_climbing(path):
         return session.answer(response.short(403, keep_alive), keep_alive)
     book = session.service.book
-    record = None if book is None else book.record_at(path)
+    try:
+        record = None if book is None else book.record_at(path)
+    except TimeoutError:
+        # Trackers try another device, if they are told at once.
+        return session.answer(response.short(500, keep_alive), keep_alive)
     if record is not None:
         return _answer_usage(session, request, record, keep_alive)
     device = session.service.devices.of(path)

@@ -126,11 +126,19 @@ class DeviceBook:
         return entry.record
 
     def record_at(self, path: bytes) -> UsageRecord | None:
-        """Return the record behind the path `devN/usage`; None for every other path."""
+        """Return the record behind the path `devN/usage`; None for every other path.
+
+        **Raises:** `TimeoutError` when the device has not answered for some seconds, at
+        once. A tracker that is given the old record goes on sending files to the device;
+        one that is made to wait gives up the whole host.
+        """
         name, slash, rest = path.partition(b"/")
         if not slash or rest != b"usage" or not is_device_name(name):
             return None
-        return self.record(int(name[3:]))
+        devid = int(name[3:])
+        if self.is_stuck(devid):
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        return self.record(devid)
 
     def mark_dirty(self, path: bytes) -> None:
         """Note that something was stored or removed at `path`."""

@@ -539,3 +539,14 @@ def test_stuck_devices_are_remembered(book: DeviceBook) -> None:
     assert (book.is_stuck(1), book.is_stuck(2)) == (True, False)
     book.note_stuck(1, False)
     assert not book.is_stuck(1)
+
+
+def test_usage_of_a_device_that_is_stuck_is_refused(book: DeviceBook) -> None:
+    """Even of one that was never measured, which has no record."""
+    for devid in (1, 7):
+        book.note_stuck(devid, True)
+        with pytest.raises(TimeoutError):
+            book.record_at(b"dev%d/usage" % devid)
+        assert book.record_at(b"dev%d/other" % devid) is None
+        book.note_stuck(devid, False)
+        book.record_at(b"dev%d/usage" % devid)
