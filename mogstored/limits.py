@@ -118,18 +118,33 @@ class Clients:
         with self._lock:
             return self._open
 
-    def drain(self, on_round: Callable[[int], None] = lambda _: None) -> None:
+    def drain(
+        self,
+        on_round: Callable[[int], None] = lambda _: None,
+        deadline: float | None = None,
+    ) -> bool:
         """Return once every client has gone; those that wait idly are sent away.
+
+        False says that some are left at the `deadline`, a time of the monotonic clock.
 
         The services are draining and nobody accepts any more. A connection may become
         idle just after it was looked at, so this looks again from time to time, and calls
         `on_round` with the number of clients that are left.
         """
         while count := self.count():
+            if deadline is not None and monotonic() >= deadline:
+                return False
             on_round(count)
             self._pool.kick(lambda connection: connection.is_settled())
             with self._closed:
                 self._closed.wait_for(lambda: not self._open, _DRAIN_INTERVAL_S)
+        return True
+
+    def dismiss(self, timeout_s: float) -> None:
+        """Hang up on everybody, and wait a little for those who can be closed."""
+        self._pool.kick(lambda _: True, Connection.hang_up)
+        with self._closed:
+            self._closed.wait_for(lambda: not self._open, timeout_s)
 
 
 def _expire(connection: Connection) -> None:

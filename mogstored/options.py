@@ -117,6 +117,12 @@ def _add_node_options(parser: argparse.ArgumentParser) -> None:
         "N",
         "serve from N processes below a master (default: 0, one process)",
     )
+    _value(
+        group,
+        "stop-timeout",
+        "SECONDS",
+        "when stopping, give up after SECONDS what has not ended (default: never)",
+    )
     _flag(group, "iostat", "tell trackers how busy the disks are (the default)")
     _flag(group, "no-iostat", "do not", name="iostat", word="no")
     _value(group, "log-format", "FORMAT", f"{' or '.join(LOG_FORMATS)} (default: text)")

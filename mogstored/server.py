@@ -6,9 +6,12 @@ when to start, when to stop, and what to tell whom.
 
 from __future__ import annotations
 
+import logging
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 from typing import NamedTuple
 
 from mogpoll import Acceptor, WorkerPool, open_poller
@@ -32,6 +35,8 @@ from mogstored.storage.open_files import OpenFiles
 from mogstored.storage.refresh import Refresher
 from mogstored.storage.utilization import UtilizationFeed
 
+_log = logging.getLogger("mogstored")
+
 _THREADS_PER_DEVICE = 10
 _MIN_THREADS = 10
 _MAX_THREADS = 100
@@ -45,6 +50,8 @@ _OPEN_FILES_SHARE = 10
 
 # How long the start waits for the disks to tell how full they are.
 _FIRST_ROUND_S = 5.0
+# How long the clean-up may take once a stop has run out of time.
+_CLEAN_UP_S = 1.0
 
 
 class Site(NamedTuple):
@@ -84,6 +91,7 @@ class Server:
     def __init__(self, config: Config, sites: Sequence[Site], means: Means) -> None:
         self._sites = sites
         self._means = means
+        self._stop_timeout_s = config.stop_timeout_s
         self._poller = open_poller()
         devices = sum(site.docroot.count_devices() for site in sites)
         threads = config.aio_threads or _count_threads(devices)
@@ -127,7 +135,12 @@ class Server:
         else would, and they may have sent a request. `on_round` is called now and then with
         the number of clients that are left. What looks at the disks goes on until the last
         one has gone: with workers, it is the only one of the node.
+
+        Without a time-out in the configuration this takes as long as the slowest client,
+        or the slowest disk. With one, it gives up then, and leaves to the system what it
+        cannot release: threads that hang keep the process in its tables until they do not.
         """
+        deadline = None if self._stop_timeout_s is None else monotonic() + self._stop_timeout_s
         listeners = (listener for site in self._sites for listener in site.listeners)
         for acceptor, listener in zip(self._acceptors, listeners, strict=True):
             acceptor.stop(last_call=BACKLOG if takes_backlog else 0)
@@ -135,19 +148,48 @@ class Server:
         for service in self._services:
             service.draining = True
         self._fsck_lines.open()
-        self._watchers.stop()
-        self._clients.drain(on_round)
+        self._watchers.stop(deadline)
+        if not self._clients.drain(on_round, deadline):
+            self._give_up()
         self._lingerers.stop()
         if self._is_watched:
             self._means.feed.stop()
         self._refresher.stop()
         self._device_watch.stop()
+        if deadline is None:
+            self._release()
+        else:
+            # Closing a file can hang, too.
+            releasing = threading.Thread(target=self._release, name="release", daemon=True)
+            releasing.start()
+            releasing.join(max(_CLEAN_UP_S, deadline - monotonic()))
+
+    def _release(self) -> None:
         self._pool.stop()
         self._poller.close()
         for service in self._services:
             service.open_files.close()
         for site in self._sites:
             site.docroot.close()
+
+    def _give_up(self) -> None:
+        """Log what is not finished and why, and send everybody away who can be."""
+        loads = self._disk_threads.busy()
+        shown = [
+            f"{device} ({it.held} at it, {it.waiting} waiting)" for device, it in loads.items()
+        ]
+        others = sum(not each.is_idle() for each in self._pool.waiting_tasks())
+        if others:
+            shown.append(f"{others} for their clients")
+        _log.error(
+            "gave up %d requests that have not ended within %d s of the stop: %s",
+            others + sum(it.held + it.waiting for it in loads.values()),
+            self._stop_timeout_s,
+            ", ".join(shown),
+        )
+        for device in loads:
+            device.forget(device.parked())
+        self._clients.dismiss(_CLEAN_UP_S)
 
     def _make_service(self, site: Site) -> Service:
         threads = self._disk_threads

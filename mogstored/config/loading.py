@@ -61,6 +61,7 @@ def load(options: Sequence[Option], environ: Mapping[str, str]) -> tuple[Config,
         log_format=line.log_format,
         usage_interval_s=_usage_interval(environ.get(_INTERVAL), findings),
         iostat=merged.iostat,
+        stop_timeout_s=merged.stop_timeout_s,
     )
     return config, findings
 

@@ -43,6 +43,7 @@ class Merged:
     daemonize: bool
     maxconns: int
     iostat: bool
+    stop_timeout_s: int | None
 
 
 def merge(cli: Settings, files: Sequence[Settings], multi: bool, findings: Findings) -> Merged:
@@ -133,7 +134,15 @@ def _merged(
         maxconns=sum(source.maxconns.value for source in sources if source.maxconns)
         or DEFAULT_MAXCONNS,
         iostat=all(given.value for given in iostat if given),
+        stop_timeout_s=_stop_timeout_s(cli, files),
     )
+
+
+def _stop_timeout_s(cli: Settings, files: Sequence[Settings]) -> int | None:
+    """Return the command line's, else the shortest of the files."""
+    if cli.stop_timeout:
+        return cli.stop_timeout.value
+    return min((file.stop_timeout.value for file in files if file.stop_timeout), default=None)
 
 
 def _any(*switches: Given[bool] | None) -> bool:

@@ -47,3 +47,4 @@ class Config:
     log_format: str = "text"
     usage_interval_s: int = DEFAULT_USAGE_INTERVAL_S
     iostat: bool = True
+    stop_timeout_s: int | None = None  # None: as long as it takes

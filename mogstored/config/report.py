@@ -26,6 +26,8 @@ def _lines(config: Config) -> Iterator[str]:
     yield f"daemonize = {_word(config.daemonize)}"
     yield f"maxconns = {config.maxconns}"
     yield f"iostat = {_word(config.iostat)}"
+    if config.stop_timeout_s is not None:
+        yield f"stop_timeout = {config.stop_timeout_s}"
     for service in config.services:
         yield ""
         yield f"# from {service.source}"

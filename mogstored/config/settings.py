@@ -45,6 +45,7 @@ class Settings:
     daemonize: Given[bool] | None = None
     iostat: Given[bool] | None = None
     require_mount: Given[bool] | None = None
+    stop_timeout: Given[int] | None = None
     serves_http: Given[bool] | None = None
     spoiled: set[str] = field(default_factory=set)
 
@@ -98,6 +99,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "daemonize": values.parse_switch,
     "iostat": values.parse_switch,
     "require_mount": values.parse_switch,
+    "stop_timeout": values.parse_interval,
 }
 VALUE_KEYS = frozenset(_PARSERS)
 KEYS = frozenset({*VALUE_KEYS, "server", "serverbin", "skipconfig"})

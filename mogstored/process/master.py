@@ -35,6 +35,8 @@ _log = logging.getLogger("mogstored")
 # many in a row have given up before they could serve.
 _MIN_LIVES_S = (1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _FORK_RETRY_S = 10.0
+# How much longer than its clients a worker may take to end, when a stop has a time-out.
+_LEAVE_BEHIND_S = 4.0
 # Of the intervals between signs of life: how many a worker may miss.
 _SIGNS_MISSED = 2
 
@@ -90,6 +92,7 @@ class Master:
         self._is_stopping = False
         # Why the node cannot start, once that is known.
         self._obstacle: str | None = None
+        self._give_up_at: float | None = None
         interval_s = outside.notifier.sign_interval_s
         self._signs = None if interval_s is None else Pace(interval_s)
 
@@ -110,6 +113,9 @@ class Master:
                 self._stop()
             self._reap()
             self._show_life()
+            if self._give_up_at is not None and monotonic() >= self._give_up_at:
+                self._leave_behind()
+                return
         if self._obstacle is not None:
             raise ConfigError(self._obstacle)
 
@@ -122,6 +128,8 @@ class Master:
         interval_s = self._outside.wait_interval_s()
         if interval_s is not None:
             due.append(interval_s)
+        if self._give_up_at is not None:
+            due.append(self._give_up_at - now)
         return max(0.0, min(due)) if due else None
 
     # Starting and replacing.
@@ -284,6 +292,21 @@ class Master:
             if nobody_goes_on:
                 running.link.send(Kind.LAST_CALL)
             os.kill(running.pid, signal.SIGQUIT)
+        if self._config.stop_timeout_s is not None:
+            # They have the same time-out, and say themselves what they give up.
+            self._give_up_at = monotonic() + self._config.stop_timeout_s + _LEAVE_BEHIND_S
+
+    def _leave_behind(self) -> None:
+        """Go without the workers that cannot end, since a disk does not let them."""
+        for place in self._places:
+            if place.running is not None:
+                _log.error(
+                    "worker[%d] PID:%d does not end, and is left behind",
+                    place.number,
+                    place.running.pid,
+                )
+                # It ends as soon as it can.
+                os.kill(place.running.pid, signal.SIGKILL)
 
     def _show_life(self) -> None:
         """Send a sign of life, unless some worker has not sent one for too long."""

@@ -12,6 +12,7 @@ for all newcomers at once, and no worker should.
 from __future__ import annotations
 
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from mogpoll import Next, WorkerPool
@@ -131,8 +132,10 @@ class Watchers:
             self._blocks = blocks
         self._pool.kick(self._is_behind)
 
-    def stop(self) -> None:
+    def stop(self, deadline: float | None = None) -> None:
         """Close all watchers, and let nobody join any more; returns when they have gone.
+
+        At the `deadline`, a time of the monotonic clock, it returns in any case.
 
         They are hung up on: one whose socket is full would not be stepped otherwise. The
         thread ends by itself, when no disk keeps it waiting.
@@ -141,6 +144,8 @@ class Watchers:
             self._is_stopped = True
             self._changed.notify_all()
         while watchers := self._everybody():
+            if deadline is not None and monotonic() >= deadline:
+                return
             self._pool.kick(watchers.__contains__, Connection.hang_up)
             # One that was in a step just now is met the next time.
             with self._changed:

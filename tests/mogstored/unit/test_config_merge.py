@@ -227,6 +227,8 @@ def test_maxconns(place: Place, option: int | None, line: int | None, sum_of_bot
         ("worker-processes=two", "'t'"),
         ("worker-processes=4294967296", "4294967295"),
         ("aio-threads=0", "not positive"),
+        ("stop-timeout=0", "not positive"),
+        ("stop-timeout=soon", "'s'"),
         ("log-format=xml", "text, json"),
     ],
 )
@@ -281,6 +283,34 @@ def test_iostat(place: Place, option: str | None, line: str, expected: bool) -> 
     if option:
         words.append(f"iostat={option}")
     assert load_well(*words).iostat is expected
+
+
+@pytest.mark.parametrize(
+    ("option", "lines", "expected"),
+    [
+        (None, ["# nothing"], None),
+        ("7", ["# nothing"], 7),
+        (None, ["stop_timeout = 9"], 9),
+        ("7", ["stop_timeout = 5"], 7),
+        (None, ["stop_timeout = 9", "stop_timeout = 8", "# nothing"], 8),
+    ],
+)
+def test_stop_timeout(
+    place: Place, option: str | None, lines: list[str], expected: int | None
+) -> None:
+    """The command line's counts, else the shortest of the files."""
+    if len(lines) == 1:
+        words = [f"docroot={place.a}", place.file("f", *lines)]
+    else:
+        words = ["multi=yes"]
+        for number, line in enumerate(lines):
+            docroot = place.path / f"root{number}"
+            docroot.mkdir()
+            content = [f"docroot = {docroot}", f"httplisten = {7000 + number}", line]
+            words.append(place.file(f"f{number}", *content))
+    if option:
+        words.append(f"stop-timeout={option}")
+    assert load_well(*words).stop_timeout_s == expected
 
 
 @pytest.mark.parametrize("word", ["1", "30", "0010"])

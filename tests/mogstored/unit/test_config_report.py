@@ -19,7 +19,7 @@ ENVIRON = {"PATH": "/bin", "MOG_DISK_USAGE_INTERVAL": "17"}
         {},
         {"httplisten": "7500", "httpgetlisten": "127.0.0.1:7502", "mgmtlisten": "[::1]:7501"},
         {"pidfile": "/run/x.pid", "maxconns": "99", "daemonize": "yes", "iostat": "no"},
-        {"server": "none", "require-mount": "yes"},
+        {"server": "none", "require-mount": "yes", "stop-timeout": "30"},
     ],
 )
 def test_listing_read_back_says_the_same(tmp_path: Path, options: dict[str, str]) -> None:
