@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.daemon import Node
-    from tests.support.slow_disk import SlowDisk
+    from tests.support.fuse.control import SlowDisk
 
 # Of the one device that hangs; the node has ten more threads.
 SLOTS = 10

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.daemon import Node
-    from tests.support.slow_disk import SlowDisk
+    from tests.support.fuse.control import SlowDisk
 
 WORKERS = ("--worker-processes", "2")
 FORMS = pytest.mark.parametrize("extra", [(), WORKERS], ids=["single", "workers"])

@@ -6,7 +6,10 @@ The first line of the output is `mounted`, or why that failed. Then each line of
 a command in JSON, which is answered by a line with the number of requests that are held, by
 operation. It ends when the input does, or when it is unmounted; all that is held fails then.
 
-One thread does everything, so that a request that is held costs nobody else anything.
+One thread does everything, so that a request that is held costs nobody else anything. That
+is why this speaks to /dev/fuse itself: with libfuse below it (mfusepy, pyfuse3) a request
+that is held holds one of the library's threads, of which there are few, and the disk would
+hang as a whole at the eleventh. It also needs no package that a test machine may lack.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import ctypes
 import heapq
 import json
 import os
+import random
 import select
 import sys
 import time
@@ -35,9 +39,13 @@ _OPTIONS = "rootmode=40755,user_id=0,group_id=0,allow_other,default_permissions"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What happens to requests of one operation: wait for ever, wait so long, or fail."""
+    """What happens to requests of one operation: wait for ever, wait so long, or fail.
+
+    With `most_s` they wait in turn, each a random time from `delay_s` to that.
+    """
 
     delay_s: float | None = None
+    most_s: float = 0.0
     error: int = 0
 
 
@@ -51,6 +59,8 @@ class Server:
         self._held: list[wire.Request] = []
         # When, and in which order; requests themselves cannot be compared.
         self._delayed: list[tuple[float, int, wire.Request]] = []
+        # When the head of a disk that seeks has done what it was told.
+        self._head_free_at = 0.0
 
     def run(self, commands: int) -> None:
         """Serve until either side has gone."""
@@ -84,9 +94,17 @@ class Server:
         elif rule.delay_s is None:
             self._held.append(request)
         else:
-            due = time.monotonic() + rule.delay_s
+            due = self._due(rule.delay_s, rule.most_s)
             heapq.heappush(self._delayed, (due, request.unique, request))
         return True
+
+    def _due(self, delay_s: float, most_s: float) -> float:
+        """Return when to answer what has just come."""
+        now = time.monotonic()
+        if not most_s:
+            return now + delay_s
+        self._head_free_at = max(now, self._head_free_at) + random.uniform(delay_s, most_s)
+        return self._head_free_at
 
     def _obey(self, lines: bytes) -> bool:
         """Carry out commands; False when there will be no more."""
@@ -104,6 +122,7 @@ class Server:
             held, self._held = self._held, []
             held += [request for _, _, request in sorted(self._delayed)]
             self._delayed.clear()
+            self._head_free_at = 0.0
             for request in held:
                 self._answer(request)
 
