@@ -228,6 +228,10 @@ class Download:
                 turn -= sent
         except BlockingIOError:
             return Next.WRITE
+        except OSError:
+            # The client has gone. Closing a file can hang as well: not without a slot.
+            self.abandon()
+            raise
         if self._left:
             return Next.AGAIN
         if self._file is not None:

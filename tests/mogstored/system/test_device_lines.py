@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 SLOTS = 10
 CONTENT = b"content"
 AT_ONCE_S = 0.5
+# struct linger: on, for no time. Closing then resets.
+RESET = struct.pack("ii", 1, 0)
 
 
 @pytest.fixture
@@ -102,6 +106,31 @@ def test_upload_under_way_is_cleaned_up_when_the_disk_is_back(rig: tuple[Node, S
             assert client.read_response().body == CONTENT
         node.wait_for_log("PUT /dev2/new failed .* premature EOF")
         assert traces(node, "/dev2/new") == []
+
+
+def test_downloads_given_up_on_a_disk_whose_files_cannot_be_closed(
+    rig: tuple[Node, SlowDisk],
+) -> None:
+    """A file is let go with a slot held, so that no more threads hang in it than have slots."""
+    node, disk = rig
+    node.write("/dev2/large", bytes(20_000_000))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(node.http)) for _ in range(3 * SLOTS)]
+        for client in clients:
+            client.send(compose("GET", "/dev2/large"))
+            client.read_head()
+        disk.hang("flush")
+        for client in clients:
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            client.close()
+        disk.wait_until_held(SLOTS, "flush")
+        with Client(node.http) as other:
+            began = time.monotonic()
+            assert other.request(put("/dev1/new", CONTENT)).status == 201
+            assert time.monotonic() - began < AT_ONCE_S
+        assert disk.held() == {"flush": SLOTS}
+        disk.release()
+        wait_until(lambda: not node.process.open_files(), "all files are closed")
 
 
 def test_client_of_many_requests_does_not_go_before_others(tmp_path: Path) -> None:
