@@ -47,12 +47,10 @@ class Checksum:
         if not self._target.device.enter(session):
             return Next.PARKED
         try:
-            done = self._read(digest, session, workspace, has_waited)
-        except OSError:
-            done = None
+            return self._go_on(digest, session, workspace, has_waited)
         finally:
+            # After the file is closed, if it is: that may hang, too.
             self._target.device.leave()
-        return self._conclude(done, digest, session)
 
     def abandon(self, session: SidechannelSession) -> None:
         """Close the file, and let the next one in the line have its turn."""
@@ -99,16 +97,23 @@ class Checksum:
                 has_waited = True
         return False
 
-    def _conclude(
-        self, done: bool | None, digest: FileDigest, session: SidechannelSession
+    def _go_on(
+        self,
+        digest: FileDigest,
+        session: SidechannelSession,
+        workspace: Workspace,
+        has_waited: bool,
     ) -> Next:
-        """Say what is next: `done` is true at the end, and None after a failure."""
-        if done is False:
-            return Next.CLOSE if session.has_hung_up() else Next.AGAIN
-        self.abandon(session)
-        if done is None:
+        """Read on, and answer at the end or after a failure."""
+        try:
+            done = self._read(digest, session, workspace, has_waited)
+        except OSError:
+            self.abandon(session)
             return self._fail(session, digest.offset)
-        return self._answer(session, digest.hexdigest())
+        if not done and not session.has_hung_up():
+            return Next.AGAIN
+        self.abandon(session)
+        return self._answer(session, digest.hexdigest()) if done else Next.CLOSE
 
     def _answer(self, session: SidechannelSession, value: str) -> Next:
         path, algorithm = self._command.path, self._command.algorithm
