@@ -11,7 +11,8 @@ ARGS =
 
 FILE = http://$(HTTP)/dev1/0/000/000/0000000001.fid
 
-.PHONY: help run test kqueue lint types bench bench-life bench-balance bench-poller clean
+.PHONY: help run test kqueue lint types clean
+.PHONY: bench bench-life bench-balance bench-poller bench-isolation
 
 help:
 	@echo "make run     a node on $(HTTP), files below ./$(DOCROOT); Ctrl-C stops it"
@@ -20,6 +21,7 @@ help:
 	@echo "make lint    style;  make types  types"
 	@echo "make bench   measurements against peers;  make bench-life  upgrades, starts, watchers"
 	@echo "make bench-balance  ways of accepting, queues;  make bench-poller  cost of mogpoll"
+	@echo "make bench-isolation   what one bad disk does to the users of the others"
 	@echo "make clean   remove what was built, installed and cached here (not ./$(DOCROOT))"
 	@echo "PYTHON=...   the interpreter to make $(VENV) with, 3.11 or newer"
 
@@ -55,6 +57,10 @@ bench-balance: $(VENV)/.installed
 
 bench-poller: $(VENV)/.installed
 	@$(VENV)/bin/python -m bench.poller $(ARGS)
+
+# The file system of the bad disk is the tests'.
+bench-isolation: $(VENV)/.installed
+	@$(VENV)/bin/python -m bench.isolation $(ARGS)
 
 clean:
 	rm -rf $(VENV) .tox .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

@@ -8,7 +8,7 @@ from pathlib import Path
 _TEMPLATE = """\
 daemon off;
 master_process on;
-worker_processes 1;
+worker_processes {workers};
 {user}
 pid {home}/nginx.pid;
 error_log {home}/error.log warn;
@@ -20,7 +20,7 @@ http {{
     access_log off;
     default_type application/octet-stream;
     sendfile on;
-    tcp_nopush on;
+{aio}    tcp_nopush on;
     keepalive_requests 1000000000;
     keepalive_timeout 1h;
     client_max_body_size 0;
@@ -42,10 +42,18 @@ http {{
 _OPTIONAL_MODULES = ("proxy", "fastcgi", "uwsgi", "scgi")
 
 
-def render(home: Path, docroot: Path, port: int, connections: int) -> str:
+def render(
+    home: Path,
+    docroot: Path,
+    port: int,
+    connections: int,
+    workers: int = 1,
+    aio_threads: bool = False,
+) -> str:
     """Fill in the configuration; everything nginx writes stays below `home`.
 
-    Bodies are collected beside the docroot, so that a PUT ends in a rename and not in a copy.
+    `aio_threads` lets a pool of threads read files, where this build has one. Bodies are
+    collected beside the docroot, so that a PUT ends in a rename and not in a copy.
     """
     return _TEMPLATE.format(
         user="user root;" if os.geteuid() == 0 else "",  # else the worker may not write there
@@ -54,6 +62,8 @@ def render(home: Path, docroot: Path, port: int, connections: int) -> str:
         port=port,
         connections=connections,
         files=connections + 1024,
+        workers=workers,
+        aio="    aio threads;\n" if aio_threads else "",
     )
 
 

@@ -57,6 +57,7 @@ def fake_python(folder: Path, script: str) -> Path:
         "bench-life",
         "bench-balance",
         "bench-poller",
+        "bench-isolation",
         "clean",
     ],
 )
