@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,3 +68,10 @@ def waiting_clients(peer: Peer, path: str, count: int) -> Iterator[list[socket.s
             clients.append(stack.enter_context(client))
             client.sendall(request)
         yield clients
+
+
+def await_answers(clients: Iterable[socket.socket]) -> None:
+    """Return when each has the beginning of its answer. Raises: LoadError."""
+    for client in clients:
+        if client.recv(1) != b"H":
+            raise LoadError("a request was lost that waited for a disk which is back now")

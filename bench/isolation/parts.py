@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.isolation.clients import Load, waiting_clients
+from bench.isolation.clients import Load, await_answers, waiting_clients
 from bench.isolation.figures import Pair, both
 from bench.isolation.place import BAD_FILES, Devices, Maker, make_devices, running
 from bench.peers import Peer
@@ -63,11 +63,12 @@ class Measuring:
         load.run(peer, _WARM_UP_S)
         before = load.run(peer, self.seconds)
         devices.bad.hang("open")
-        with waiting_clients(peer, devices.bad_path, STUCK_REQUESTS):
+        with waiting_clients(peer, devices.bad_path, STUCK_REQUESTS) as clients:
             devices.bad.wait_until_held(1)
             time.sleep(_SETTLE_S)
             during = load.run(peer, self.seconds)
             devices.bad.release()
+            await_answers(clients)
         return Pair(both(before, load.run(peer, self.seconds)), during)
 
     def _beside_slow(self, peer: Peer, devices: Devices) -> Pair:
