@@ -29,6 +29,9 @@ _GONE = frozenset(
     }
 )
 
+# A member of an enumeration is looked up in three steps, and this one after each step.
+_PARKED = Next.PARKED
+
 # A client that was silent for longer than this has no request on its way, as a rule.
 _SETTLE_S = 1.0
 
@@ -79,7 +82,7 @@ class Connection(ABC):
             if error.errno not in _GONE:
                 raise
             return self._vanish(error)
-        if verdict is not Next.PARKED:
+        if verdict is not _PARKED:
             self.active_at = monotonic()
         return verdict
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from email.utils import formatdate
 from functools import lru_cache
-from time import time
+from time import gmtime, time
+
+_DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
+_MONTHS = (
+    *(b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun"),
+    *(b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"),
+)
+
+# The second that was asked for last, and its text. Replaced as a whole.
+_last = (0, b"")
 
 # Years have four digits. A file system may hold any number of seconds, and does when an
 # inode was damaged or a clock was wrong.
@@ -18,9 +26,20 @@ def format_date(second: int) -> bytes:
 
     What lies outside the years 1 to 9999 becomes their first or last second.
     """
-    return formatdate(min(max(second, _FIRST), _LAST), usegmt=True).encode("ascii")
+    moment = gmtime(min(max(second, _FIRST), _LAST))
+    year, month, day, hour, minute, of_minute, weekday, _, _ = moment
+    return b"%b, %02d %b %04d %02d:%02d:%02d GMT" % (
+        *(_DAYS[weekday], day, _MONTHS[month - 1], year),
+        *(hour, minute, of_minute),
+    )
 
 
 def date_now() -> bytes:
     """Return the present second; the text is made once a second."""
-    return format_date(int(time()))
+    global _last
+    second = int(time())
+    last, text = _last
+    if second != last:
+        text = format_date(second)
+        _last = second, text
+    return text

@@ -1,13 +1,15 @@
-"""The one fast path: a plain GET of a small file that is open already.
+"""The fast path of reading: a plain GET of a small file that is open already.
 
 This repeats in one function what `session`, `request` and `get` do in many, for the one
 kind of request that makes up nearly all traffic: a whole GET in one piece, HTTP keep-alive,
 no Range, no body. Everything else returns None from here and takes the general way, and so
 does this kind at the least surprise.
 
-Measured with a 1 KiB file and 16 connections on a slow, shared machine, where nginx took
-25 us of processor time: 49 us by the general way without open files, 29 us here. The
-interpreter's part fell from 25 to 14 us, the kernel's from 24 to 15.
+Clients ask for a popular file with the same bytes each time. What such a request means is
+kept under these bytes while the file is open, and then costs one look-up.
+
+Measured, one thread, 1 KiB, 16 connections, epoll and sockets included: 39 us by the general
+way, 21 us with all the parsing, 18.6 us like this; of these the interpreter has 6.
 """
 
 from __future__ import annotations
@@ -34,23 +36,28 @@ _PLAIN_GET = re.compile(
     rb"GET /([A-Za-z0-9.-][A-Za-z0-9/.-]{0,%d}) HTTP/1\.([01])\r\n" % (MAX_PATH - 2)
 )
 
+# The path of each plain GET that found its file open, by the bytes of the request. Touched by
+# single operations. Emptied when it is full, for nobody says which of them come again.
+_paths: dict[bytes, bytes] = {}
+_MAX_PATHS = 1024
+_MAX_REQUEST = 512
+
+# A member of an enumeration is looked up in three steps.
+_READ = Next.READ
+
 
 def answer(session: HTTPSession, data: bytes) -> Next | None:
     """Answer the request that `data` is, or do nothing and return None."""
-    line = _PLAIN_GET.match(data)
-    if line is None or data.find(b"\r\n\r\n") != len(data) - 4:
+    known = _paths.get(data)
+    path = known or _path_of_plain_get(data)
+    if path is None:
         return None
-    path, minor = line.groups()
     service = session.service
     file = service.open_files.take(path, None)
     if file is None:
         return None
     device = service.devices.of(path)
-    try:
-        fields = parse_fields(data[line.end() :], 1 if minor == b"1" else 0)
-    except BadRequest:
-        fields = None
-    if fields is None or not fields.is_plain or not device.try_enter(session):
+    if not device.try_enter(session):
         service.open_files.give(path, file)
         return None
     fd, size = file.fd, file.size
@@ -66,6 +73,8 @@ def answer(session: HTTPSession, data: bytes) -> Next | None:
         if content is None or (size <= SMALL and len(content) != size):
             os.close(fd)
             return None
+        if known is None:
+            _remember(data, path)
         head_rest = file.head_rest
         if not head_rest:
             head_rest = file.head_rest = response.whole_rest(size, status.st_mtime_ns // NS, True)
@@ -76,7 +85,31 @@ def answer(session: HTTPSession, data: bytes) -> Next | None:
     finally:
         device.leave()
     service.open_files.give(path, file)
-    return session.answer(head + content, True)
+    whole = head + content
+    try:
+        sent = session.sock.send(whole)
+    except BlockingIOError:
+        sent = 0
+    return _READ if sent == len(whole) else session.answer(whole[sent:], True)
+
+
+def _path_of_plain_get(data: bytes) -> bytes | None:
+    line = _PLAIN_GET.match(data)
+    if line is None or data.find(b"\r\n\r\n") != len(data) - 4:
+        return None
+    path, minor = line.groups()
+    try:
+        fields = parse_fields(data[line.end() :], 1 if minor == b"1" else 0)
+    except BadRequest:
+        return None
+    return path if fields.is_plain else None
+
+
+def _remember(data: bytes, path: bytes) -> None:
+    if len(data) <= _MAX_REQUEST:
+        if len(_paths) >= _MAX_PATHS:
+            _paths.clear()
+        _paths[data] = path
 
 
 def _send_large(

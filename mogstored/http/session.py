@@ -55,7 +55,22 @@ class HTTPSession(Connection):
         try:
             if self.work is not None:
                 return self.work.advance(self, workspace)
-            return self._serve_next(workspace)
+            data = self.pending
+            if not data:
+                try:
+                    data = self.sock.recv(_RECV_SIZE)
+                except BlockingIOError:
+                    return self._await_request()
+                if not data:
+                    return Next.CLOSE
+            if self._partial is None and not self.service.draining:
+                verdict = hot.answer(self, data)
+                if verdict is not None:
+                    return verdict
+            request = self._next_request(data)
+            if request is None:
+                return Next.READ
+            return self._dispatch(request, workspace)
         except BadRequest as refused:
             return self.refuse(refused.status)
 
@@ -125,24 +140,6 @@ class HTTPSession(Connection):
         if self.work is not None:
             self.work.abandon()
         super().close()
-
-    def _serve_next(self, workspace: Workspace) -> Next:
-        data = self.pending
-        if not data:
-            try:
-                data = self.sock.recv(_RECV_SIZE)
-            except BlockingIOError:
-                return self._await_request()
-            if not data:
-                return Next.CLOSE
-        if self._partial is None and not self.service.draining:
-            verdict = hot.answer(self, data)
-            if verdict is not None:
-                return verdict
-        request = self._next_request(data)
-        if request is None:
-            return Next.READ
-        return self._dispatch(request, workspace)
 
     def _await_request(self) -> Next:
         if self.service.draining and self.is_settled():
