@@ -14,19 +14,22 @@ it ticks in milliseconds, or in seconds where the file system or its mount (Free
 vfs.timestamp_precision) knows no less, so a file that changed just before it was opened is
 not kept.
 
-An open descriptor keeps a deleted file's blocks, and keeps its file system from being
-unmounted. So a DELETE or PUT through this process drops the path at once, and what was not
-read for some seconds is closed. Under pressure everything is.
+What fstat cannot tell is that the way to the file is another one by now: a directory was
+renamed, a device mounted over. And an open descriptor keeps a deleted file's blocks, and
+keeps its file system from being unmounted. So a file stays open for a few seconds only,
+however often it is read; a DELETE or PUT through this process drops its path at once; and
+under pressure everything is closed.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from time import monotonic, time_ns
+from time import time_ns
 
-# A file that was not read for so long is closed.
-UNUSED_S = 5.0
+# A file is closed after this time at least, and twice this time at most. Opening it again
+# then costs nothing that could be measured.
+KEPT_S = 5.0
 
 # More than a tick of any kernel's clock.
 _SETTLED_NS = 100_000_000
@@ -36,7 +39,7 @@ _SECOND_NS = 1_000_000_000
 class OpenFile:
     """An open regular file, and the head that goes with it while it does not change."""
 
-    __slots__ = ("ctime_ns", "fd", "head_rest", "size", "used_at")
+    __slots__ = ("ctime_ns", "fd", "head_rest", "period", "size")
 
     def __init__(self, fd: int, status: os.stat_result) -> None:
         self.fd = fd
@@ -44,7 +47,8 @@ class OpenFile:
         self.ctime_ns = status.st_ctime_ns
         # The fields behind Date of a 200 on a kept connection; made when first needed.
         self.head_rest = b""
-        self.used_at = 0.0
+        # In which of the table's periods it was first given.
+        self.period = 0
 
 
 def may_be_kept(status: os.stat_result) -> bool:
@@ -56,15 +60,18 @@ def may_be_kept(status: os.stat_result) -> bool:
 
 
 class OpenFiles:
-    """At most `limit` open files by their path.
+    """At most `limit` open files by their path, each for `kept_s` seconds or twice that.
 
     **Threads:** any. `_files` is touched by single dict operations; taking a file out is
-    the claim to it. `_lock` guards the start of the thread that closes the unused.
+    the claim to it. `_lock` guards the start of the thread that closes the old ones, which
+    alone counts the periods.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, kept_s: float = KEPT_S) -> None:
         self._limit = limit
+        self._kept_s = kept_s
         self._files: dict[bytes, OpenFile] = {}
+        self._period = 1
         # Takes a file out for its reader, or None.
         self.take = self._files.pop
         self._lock = threading.Lock()
@@ -73,8 +80,10 @@ class OpenFiles:
 
     def give(self, path: bytes, file: OpenFile) -> None:
         """Put a file back, or in; its reader must not use it any more."""
-        file.used_at = monotonic()
         files = self._files
+        if file.period != self._period and not self._is_young(file):
+            os.close(file.fd)
+            return
         if len(files) >= self._limit:
             if not self._limit:
                 os.close(file.fd)
@@ -85,15 +94,17 @@ class OpenFiles:
         elif self._sweeper is None:
             self._start_sweeper()
 
-    def drop(self, path: bytes) -> None:
+    def drop(self, path: bytes) -> bool:
         """Close the file of this path, whose name shows another file or none from now on."""
         file = self._files.pop(path, None)
-        if file is not None:
-            os.close(file.fd)
+        if file is None:
+            return False
+        os.close(file.fd)
+        return True
 
     def drop_all(self) -> int:
         """Close every file that nobody reads now; return their number."""
-        return self._drop_unused(monotonic() + 1)
+        return sum(self.drop(path) for path in self._files.copy())
 
     def close(self) -> None:
         """End the thread and close all files."""
@@ -123,15 +134,14 @@ class OpenFiles:
                 self._sweeper.start()
 
     def _sweep(self) -> None:
-        while not self._stop.wait(UNUSED_S):
-            self._drop_unused(monotonic() - UNUSED_S)
+        while not self._stop.wait(self._kept_s):
+            self._period += 1
+            for path, seen in self._files.copy().items():
+                if not self._is_young(seen):
+                    # It may be a younger one by now, and is closed as well.
+                    self.drop(path)
 
-    def _drop_unused(self, since: float) -> int:
-        dropped = 0
-        for path, seen in self._files.copy().items():
-            if seen.used_at < since:
-                file = self._files.pop(path, None)
-                if file is not None:
-                    os.close(file.fd)
-                    dropped += 1
-        return dropped
+    def _is_young(self, file: OpenFile) -> bool:
+        if not file.period:
+            file.period = self._period
+        return self._period - file.period <= 1

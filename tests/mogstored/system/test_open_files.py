@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from mogstored.storage.open_files import UNUSED_S
+from mogstored.storage.open_files import KEPT_S
 from tests.support.daemon import Node
 from tests.support.http import Client, compose
 from tests.support.puts import put
@@ -128,53 +128,93 @@ def test_file_that_got_another_name_later(nodes: Node, clients: list[Client], ta
     assert {get(client, target) for client in clients} == {(404, b"")}
 
 
-def test_readers_never_see_an_older_file_than_was_answered(nodes: Node, target: str) -> None:
-    """Writers and removers race readers on connections of all processes."""
-    rounds = 300
-    published = 0
-    ended = threading.Event()
-    failures: list[str] = []
-
-    def write() -> None:
-        nonlocal published
-        with ExitStack() as stack:
-            writers = [stack.enter_context(Client(nodes.http)) for _ in range(PROCESSES)]
-            for number, writer in zip(range(1, rounds), itertools.cycle(writers), strict=False):
-                if number % 5 == 0:
-                    writer.request(compose("DELETE", target))
-                writer.request(put(target, b"%d" % number))
-                published = number
-        ended.set()
-
-    def read() -> None:
-        with Client(nodes.http) as client:
-            while not ended.is_set():
-                least = published
-                status, body = get(client, target)
-                if status == 200 and int(body) < least:
-                    failures.append(f"{int(body)} after {least}")
-                elif status not in (200, 404):
-                    failures.append(f"status {status}")
-
-    assert write_first(nodes, target) == 201
-    threads = [threading.Thread(target=run) for run in [write] + [read] * CLIENTS]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+TARGETS = [f"/dev1/race/{number}.fid" for number in range(12)]
+ROUNDS = 6
 
 
-def write_first(node: Node, target: str) -> int:
-    with Client(node.http) as client:
-        return client.request(put(target, b"0")).status
+class Race:
+    """Readers on connections of all processes, each of which knows what it must not see.
+
+    Every content is a number that counts up. A reader notes the last number that a writer
+    had been told to be stored before it asks, and must not be given an older one; after a
+    DELETE was answered, none.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._published = dict.fromkeys(TARGETS, 0)
+        self._ended = threading.Event()
+        self._reads = itertools.count()
+        self.failures: list[str] = []
+
+    def __enter__(self) -> Race:
+        self._threads = [threading.Thread(target=self._read) for _ in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def kept_open(self) -> int:
+        """Return how many descriptors of the contested files all processes keep now."""
+        wanted = {str(self._node.path(target)) for target in TARGETS}
+        return sum(
+            file.path in wanted
+            for worker in psutil.Process(self._node.pid).children()
+            for file in worker.open_files()
+        )
+
+    def replace(self, writer: Client, target: str, number: int) -> None:
+        assert writer.request(put(target, b"%d" % number)).status == 201
+        self._published[target] = number
+
+    def remove(self, writer: Client, target: str, number: int) -> None:
+        assert writer.request(compose("DELETE", target)).status == 204
+        self._published[target] = number
+
+    def _read(self) -> None:
+        with Client(self._node.http) as client:
+            while not self._ended.is_set():
+                for target in TARGETS:
+                    least = self._published[target]
+                    status, body = get(client, target)
+                    if status == 200 and int(body) < least:
+                        self.failures.append(f"{target}: {int(body)} after {least}")
+                    elif status not in (200, 404):
+                        self.failures.append(f"{target}: status {status}")
+
+
+def test_readers_never_see_an_older_file_than_was_answered(nodes: Node) -> None:
+    """DELETE and PUT race GET in four processes, each with the files open that are to go.
+
+    A file is kept open once it has not changed for a moment, so between the rounds the
+    writer waits until the processes have the files open again.
+    """
+    with ExitStack() as stack:
+        writers = [stack.enter_context(Client(nodes.http)) for _ in range(PROCESSES)]
+        turn = itertools.cycle(writers)
+        for target in TARGETS:
+            assert next(turn).request(put(target, b"0")).status == 201
+        race = stack.enter_context(Race(nodes))
+        for number in range(1, 2 * ROUNDS, 2):
+            wait_until(lambda: race.kept_open() > len(TARGETS), "several processes keep the files")
+            for index, target in enumerate(TARGETS):
+                if (index + number) % 3:
+                    race.replace(next(turn), target, number)
+                else:
+                    race.remove(next(turn), target, number)
+                    race.replace(next(turn), target, number + 1)
+    assert race.failures == []
 
 
 def open_below(node: Node) -> list[str]:
     return [file.path for file in psutil.Process(node.pid).open_files() if ".fid" in file.path]
 
 
-def test_file_is_closed_when_it_is_removed_or_not_read_for_a_while() -> None:
+def test_file_is_closed_when_it_is_removed_and_after_a_while() -> None:
     """Else it would keep its blocks, and its file system could not be unmounted."""
     with Node() as node, Client(node.http) as client:
         first, second = "/dev1/1.fid", "/dev1/2.fid"
@@ -184,7 +224,7 @@ def test_file_is_closed_when_it_is_removed_or_not_read_for_a_while() -> None:
         assert sorted(open_below(node)) == [str(node.path(first)), str(node.path(second))]
         client.request(compose("DELETE", first))
         assert open_below(node) == [str(node.path(second))]
-        wait_until(lambda: not open_below(node), "all files are closed", 3 * UNUSED_S)
+        wait_until(lambda: not open_below(node), "all files are closed", 3 * KEPT_S)
 
 
 def test_no_more_files_are_kept_open_than_a_share_of_the_limit() -> None:

@@ -1,53 +1,96 @@
-"""Which files may stay open: those whose status will tell when they have changed."""
+"""The table of open files: who owns one, and when it is closed."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
-from mogstored.storage import open_files
-from mogstored.storage.open_files import may_be_kept
+from mogstored.storage.open_files import OpenFile, OpenFiles
+from tests.support.waiting import wait_until
 
-SECOND = 1_000_000_000
-NOW = 1_795_000_000 * SECOND + SECOND // 2
-
-
-class Status:
-    """As much of `os.stat_result` as is looked at."""
-
-    def __init__(self, age_s: float, *, nlink: int = 1, precision: int = 1) -> None:
-        self.st_nlink = nlink
-        changed = NOW - int(age_s * SECOND)
-        self.st_ctime_ns = changed - changed % precision
+PATH = b"dev1/0/000/000/0000000001.fid"
 
 
-@pytest.fixture(autouse=True)
-def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_files, "time_ns", lambda: NOW)
+@pytest.fixture
+def content(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    return path
 
 
-def is_kept(status: Status) -> bool:
-    fields = (0, 0, 0, status.st_nlink, 0, 0, 0, 0, 0, 0)
-    result = os.stat_result(fields, {"st_ctime_ns": status.st_ctime_ns})
-    return may_be_kept(result)
+def opened(content: Path) -> OpenFile:
+    fd = os.open(content, os.O_RDONLY)
+    return OpenFile(fd, os.fstat(fd))
 
 
-@pytest.mark.parametrize("precision", [1, 1000, 1_000_000], ids=["ns", "us", "ms"])
-def test_file_is_kept_once_the_clock_has_ticked(precision: int) -> None:
-    assert not is_kept(Status(0.05, precision=precision))
-    assert is_kept(Status(0.2, precision=precision))
+def is_open(file: OpenFile) -> bool:
+    try:
+        os.fstat(file.fd)
+    except OSError:
+        return False
+    return True
 
 
-@pytest.mark.parametrize("age_s", [0.2, 0.4, 0.45])
-def test_where_times_are_whole_seconds_a_file_has_to_be_older(age_s: float) -> None:
-    # Cut to the second, it may change again and look the same: until that second is over.
-    assert not is_kept(Status(age_s, precision=SECOND))
+def test_second_file_of_a_path_is_closed(content: Path) -> None:
+    files = OpenFiles(10)
+    first, second = opened(content), opened(content)
+    files.give(PATH, first)
+    files.give(PATH, second)
+    assert is_open(first)
+    assert not is_open(second)
+    assert files.take(PATH, None) is first
+    files.give(PATH, first)
+    files.close()
+    assert not is_open(first)
 
 
-def test_where_times_are_whole_seconds_an_old_file_is_kept() -> None:
-    assert is_kept(Status(2.0, precision=SECOND))
+def test_one_that_was_given_back_longest_ago_makes_room(content: Path) -> None:
+    files = OpenFiles(2)
+    first, second, third = (opened(content) for _ in range(3))
+    for path, file in ((b"1", first), (b"2", second)):
+        files.give(path, file)
+    files.give(b"1", files.take(b"1"))
+    files.give(b"3", third)
+    assert [is_open(file) for file in (first, second, third)] == [True, False, True]
+    files.close()
 
 
-def test_file_with_two_names_is_not_kept() -> None:
-    assert not is_kept(Status(60.0, nlink=2))
+def test_file_that_is_read_all_the_time_is_closed_in_the_end(content: Path) -> None:
+    """Else a directory that was renamed would be served under its old name for ever."""
+    files = OpenFiles(10, kept_s=0.02)
+    file = opened(content)
+    files.give(PATH, file)
+
+    def is_gone() -> bool:
+        taken = files.take(PATH, None)
+        if taken is not None:
+            files.give(PATH, taken)
+        return taken is None
+
+    wait_until(is_gone, "the file is not kept any more")
+    assert not is_open(file)
+    files.close()
+
+
+def test_file_that_its_reader_held_for_too_long_is_closed_when_it_is_given_back(
+    content: Path,
+) -> None:
+    files = OpenFiles(10, kept_s=0.02)
+    file, other = opened(content), opened(content)
+    files.give(PATH, file)
+    taken = files.take(PATH)
+    files.give(b"other", other)
+    wait_until(lambda: not is_open(other), "the time of both is over")
+    files.give(PATH, taken)
+    assert not is_open(file)
+    files.close()
+
+
+def test_table_without_room_keeps_nothing(content: Path) -> None:
+    files = OpenFiles(0)
+    file = opened(content)
+    files.give(PATH, file)
+    assert not is_open(file)
+    assert files.take(PATH, None) is None
