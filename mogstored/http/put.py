@@ -44,12 +44,7 @@ def answer(session: HTTPSession, request: Request, workspace: Workspace) -> Next
     if not is_storable(request.path):
         return session.refuse(400)
     fields = request.fields
-    start = _start_of_range(fields)
-    if fields.is_bare_body and len(session.pending) >= (fields.content_length or 0):
-        stored = _store_at_once(session, request)
-        if stored is not None:
-            return stored
-    upload = session.work = Upload(session, request, start)
+    upload = session.work = Upload(session, request, _start_of_range(fields))
     return upload.advance(session, workspace)
 
 
@@ -69,43 +64,6 @@ def _start_of_range(fields: Fields) -> int:
     if fields.chunked or fields.content_length != last - first + 1:
         raise BadRequest("Content-Range does not fit the body")
     return first
-
-
-def _store_at_once(session: HTTPSession, request: Request) -> Next | None:
-    """Store a small body that came with its head; None, without a trace, if that fails.
-
-    `Upload` does the same in more steps for all other bodies, and meets the failure again
-    in order to answer it. Measured with 1 KiB: 101 us of processor time instead of 108.
-    """
-    service, path, fields = session.service, request.path, request.fields
-    device, docroot = service.devices.of(path), service.docroot
-    if service.guard is not None or not device.try_enter(session):
-        return None
-    size = fields.content_length or 0
-    try:
-        fd, temporary = docroot.create_temporary(path)
-        try:
-            try:
-                written = os.write(fd, session.pending[:size])
-                os.fchmod(fd, docroot.file_mode)
-            finally:
-                os.close(fd)
-            if written != size:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            docroot.rename(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                docroot.unlink(temporary)
-            return None
-    except OSError:
-        return None
-    finally:
-        device.leave()
-    session.pending = session.pending[size:]
-    service.devices.learn(path)
-    service.note_change(path)
-    keep_alive = fields.keep_alive and not session.is_leaving()
-    return session.answer(response.short(201, keep_alive), keep_alive)
 
 
 class Upload:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mogpoll import Next, silence_ms
 from mogstored.connection import Connection, Workspace
-from mogstored.http import delete, get, hot, put, response
+from mogstored.http import delete, get, hot, hot_put, put, response
 from mogstored.http.leftover import DISCARD_LIMIT, Discard, Flush, Gone, Linger
 from mogstored.http.request import END_OF_HEAD, BadRequest, PartialHead, Request, parse_request
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Holds some hundred pipelined requests, and is little to copy.
 _RECV_SIZE = 16 * 1024
+
+_G = b"G"[0]
 
 
 class Work(Protocol):
@@ -64,7 +66,7 @@ class HTTPSession(Connection):
                 if not data:
                     return Next.CLOSE
             if self._partial is None and not self.service.draining:
-                verdict = hot.answer(self, data)
+                verdict = hot.answer(self, data) if data[0] == _G else hot_put.answer(self, data)
                 if verdict is not None:
                     return verdict
             request = self._next_request(data)

@@ -80,6 +80,28 @@ class Docroot:
             self._make_parents(path)
         return self._create_temporary(path)
 
+    def store(self, path: bytes, content: bytes) -> None:
+        """Make `content` the whole of the file at `path`, whose directory exists.
+
+        **Raises:** `OSError`; no trace is left then.
+        """
+        temporary = _temporary_name(path)
+        fd = os.open(temporary, _CREATE, _UNFINISHED_MODE, dir_fd=self._fd)
+        try:
+            try:
+                written = os.write(fd, content)
+                os.fchmod(fd, self.file_mode)
+            finally:
+                # Before the rename: a network file system may find out only now that it is full.
+                os.close(fd)
+            if written != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.rename(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.unlink(temporary)
+            raise
+
     def open_in_place(self, path: bytes) -> int:
         """Open `path` itself for writing; make it, and directories on the way, if missing."""
         try:
@@ -90,7 +112,7 @@ class Docroot:
 
     def _create_temporary(self, path: bytes) -> tuple[int, bytes]:
         for is_last in (False, True):
-            name = b"%b.%08x.%d.tmp" % (path, getrandbits(32), os.getpid())
+            name = _temporary_name(path)
             try:
                 return os.open(name, _CREATE, _UNFINISHED_MODE, dir_fd=self._fd), name
             except FileExistsError:
@@ -104,6 +126,10 @@ class Docroot:
         for depth in range(2, len(parts)):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(b"/".join(parts[:depth]), self._directory_mode, dir_fd=self._fd)
+
+
+def _temporary_name(path: bytes) -> bytes:
+    return b"%b.%08x.%d.tmp" % (path, getrandbits(32), os.getpid())
 
 
 def _read_umask() -> int:
