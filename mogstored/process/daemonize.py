@@ -9,6 +9,7 @@ No thread may exist before: only the forking one would live on. The umask is lef
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import NoReturn
@@ -62,7 +63,9 @@ def daemonize(prog: str) -> ReadyPipe:
 
 
 def _await_report(prog: str, child: int, reader: int) -> NoReturn:
-    os.waitpid(child, 0)
+    # Where SIGCHLD is ignored, as some callers leave it to us, nobody is left to be reaped.
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(child, 0)
     if os.read(reader, 1):
         os._exit(0)
     os.write(2, f"{prog}: ended before it was ready, see syslog\n".encode())

@@ -113,6 +113,15 @@ def test_with_workers_the_pidfile_names_the_master(detached: Detached) -> None:
     assert left == []
 
 
+def test_caller_that_ignores_the_end_of_children(detached: Detached) -> None:
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    detached.start(wrapper=(sys.executable, "-c", code))
+    assert detached.process.is_running()
+
+
 def test_in_a_file_the_old_way(detached: Detached) -> None:
     file = detached.path / "node.conf"
     file.write_text(
