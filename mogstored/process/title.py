@@ -7,6 +7,9 @@ look for it.
 
 from __future__ import annotations
 
+import os
+import sys
+
 import setproctitle
 
 _NAME = "mogstored"
@@ -27,7 +30,12 @@ class Title:
     @classmethod
     def prepare(cls) -> Title:
         """Make room for titles, and keep the command line that is shown now."""
-        return cls(setproctitle.getproctitle())
+        try:
+            return cls(setproctitle.getproctitle())
+        except UnicodeDecodeError:
+            # Names of files are bytes, and titles are text. Room has been made by now.
+            words = os.fsencode(" ".join(sys.orig_argv))
+            return cls(words.decode("utf-8", "replace"))
 
     def show_part(self, part: str) -> None:
         """Name the part that this process plays from now on, as `worker[0]`."""

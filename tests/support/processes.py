@@ -24,8 +24,8 @@ def workers_of(node: Node) -> list[psutil.Process]:
 
 def shown_by_ps(pid: int) -> str:
     """Return what plain `ps` shows of a process, in one line that is not cut off."""
-    done = subprocess.run(["ps", "-ww", str(pid)], capture_output=True, text=True, check=False)
-    return done.stdout.partition("\n")[2].strip()
+    done = subprocess.run(["ps", "-ww", str(pid)], capture_output=True, check=False)
+    return done.stdout.decode(errors="replace").partition("\n")[2].strip()
 
 
 def owner_of(client: Client, candidates: list[psutil.Process]) -> psutil.Process:

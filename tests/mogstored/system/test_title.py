@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,3 +75,18 @@ def test_stopping_worker_shows_both() -> None:
         assert "worker[0]" in shown_by_ps(worker.pid)
         assert "shutting down" not in shown_by_ps(node.pid)
         assert client.request(b"2").status == 201
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_command_line_that_is_no_text(locale: str) -> None:
+    config = b"/tmp/mogstored-\xff-%d.conf" % os.getpid()
+    Path(os.fsdecode(config)).write_text("maxconns = 100\n")
+    try:
+        env = {"LC_ALL": locale, "PYTHONUTF8": "0"}
+        with Node(env=env, extra=[*WORKERS, "--config", os.fsdecode(config)]) as node:
+            (worker, *_) = workers_of(node)
+            wait_until(lambda: "worker[" in shown_by_ps(worker.pid), "ps shows its part")
+            node.send_signal(signal.SIGTERM)
+            assert node.wait() == 0
+    finally:
+        os.unlink(config)
