@@ -127,6 +127,17 @@ def test_worker_that_dies_young_is_replaced_a_second_after_its_start() -> None:
         assert workers_of(node)[0].create_time() - began > 0.95
 
 
+def test_suspended_worker_is_handed_no_connection(node: Node) -> None:
+    """It sleeps in accept like the others, but does not stand in their line any more."""
+    suspended = workers_of(node)[1]
+    suspended.suspend()
+    wait_until(lambda: suspended.status() == psutil.STATUS_STOPPED, "it is suspended")
+    for _ in range(5 * COUNT):
+        with Client(node.http) as client:
+            assert client.request(compose("GET", "/")).status == 200
+    suspended.resume()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_worker_that_is_asked_to_stop_finishes_and_is_replaced(
     node: Node, number: signal.Signals
