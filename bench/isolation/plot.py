@@ -71,7 +71,10 @@ def _draw_spread(axis: Any, height: float, runs: list[Run], colour: str) -> None
     p99 = middle([run.p99_ms for run in runs])
     most = middle([run.max_ms for run in runs])
     if p50 is None or p99 is None or most is None:
-        axis.text(1, height, "no answer", va="center", color=colour, fontsize=8)
+        place = axis.get_yaxis_transform()
+        axis.text(
+            0.01, height, "no answer", transform=place, va="center", color=colour, fontsize=8
+        )
         return
     axis.plot([p50, p99], [height, height], color=colour, linewidth=7, solid_capstyle="butt")
     axis.plot([most], [height], "|", color=colour, markersize=9)
@@ -80,10 +83,11 @@ def _draw_spread(axis: Any, height: float, runs: list[Run], colour: str) -> None
 
 def _finish(axis: Any, samples: Samples, what: str) -> None:
     axis.set_yticks(range(len(samples)), list(samples))
-    axis.invert_yaxis()
     axis.margins(x=0.15)
     axis.plot([], [], color=_WITHOUT, linewidth=7, label="all are well")
     axis.plot([], [], color=_WITH, linewidth=7, label=what)
-    axis.legend(fontsize=8, loc="best")
+    # Above, where no bar can be.
+    axis.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncol=2, frameon=False)
+    axis.set_ylim(len(samples) - 0.5, -0.5)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
