@@ -1,0 +1,127 @@
+"""The suite in a guest: copy the checkout, prepare the system, run, fetch what came out."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vm import ssh, wheelhouse
+from vm.driver import Driver
+from vm.errors import VMError
+from vm.place import ROOT, cache, results
+from vm.progress import step
+
+_BASE = "mogvm"
+_LOG = "run.log"
+_FETCHED = ("junit.xml", "probe.json")
+_TEST_TIMEOUT_S = 60
+
+
+def sync(driver: Driver) -> None:
+    """Make ~/mogvm/src in the guest the same as this checkout; tox's environment there stays."""
+    step(driver.machine.name, "copying the checkout")
+    login = driver.login()
+    ssh.output(
+        login,
+        f"mkdir -p {_BASE}/src && cd {_BASE}/src && "
+        "find . -mindepth 1 -maxdepth 1 ! -name .tox -exec rm -rf {} +",
+    )
+    ssh.send(login, ROOT, _files(), f"{_BASE}/src")
+
+
+def provision(driver: Driver) -> None:
+    """Install what the suite needs from the system, as root."""
+    machine = driver.machine
+    step(machine.name, f"provisioning with vm/provision/{machine.system}.sh")
+    script = f"~{driver.login().user}/{_BASE}/src/vm/provision/{machine.system}.sh"
+    packages = " ".join(shlex.quote(package) for package in machine.packages)
+    status = ssh.run(driver.login(), f"sh {script} {packages}", as_root=True)
+    if status != 0:
+        raise VMError(
+            f"{machine.name}: provisioning failed with status {status}",
+            "Its message stands above. A guest without internet needs an image that has the "
+            "packages already, like linux-qemu; the machine is left as it is.",
+        )
+
+
+def test(driver: Driver, arguments: Sequence[str], offline: bool) -> int:
+    """Run the suite with pytest's arguments; return its status, 0 if all is well."""
+    name = driver.machine.name
+    login = driver.login()
+    _send_packages(driver, offline)
+    place = results(name)
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    patience = driver.patience()
+    environment = f"MOG_TEST_PATIENCE={patience:g}"
+    limit = f"--timeout={_TEST_TIMEOUT_S * patience:g}"
+    words = " ".join(shlex.quote(word) for word in [limit, *arguments])
+    step(name, f"the suite; its log: {place / _LOG}")
+    command = f"{environment} sh {_BASE}/src/vm/provision/suite.sh {words}"
+    try:
+        status = ssh.run(login, command, log=place / _LOG)
+    except KeyboardInterrupt:
+        ssh.output(login, f"sh {_BASE}/src/vm/provision/suite.sh stop")
+        raise
+    fetch_results(driver)
+    return status
+
+
+def fetch_results(driver: Driver) -> None:
+    """Fetch what the last run left in the guest."""
+    login = driver.login()
+    place = results(driver.machine.name)
+    place.mkdir(parents=True, exist_ok=True)
+    there = ssh.output(login, f"ls {_BASE}/out 2>/dev/null || true").split()
+    for name in _FETCHED:
+        if name in there:
+            (place / name).write_text(ssh.output(login, f"cat {_BASE}/out/{name}"))
+    if "junit.xml" not in there:
+        raise VMError(
+            f"{driver.machine.name}: there are no results: the suite did not come so far",
+            f"See {place / _LOG}, and `python -m vm test {driver.machine.name}` tries again.",
+        )
+
+
+def _send_packages(driver: Driver, offline: bool) -> None:
+    """Give the guest the wheel, and if it has no internet all that the wheel and tox need."""
+    login = driver.login()
+    place = cache() / driver.machine.name
+    dist, house = place / "dist", place / "house"
+    _build_wheel(dist)
+    ssh.output(login, f"rm -rf {_BASE}/dist {_BASE}/house")
+    sent = ["dist"]
+    if offline:
+        version = "import sys; print('%d.%d' % sys.version_info[:2])"
+        python = ssh.output(login, f"python3 -c {shlex.quote(version)}").strip()
+        wheelhouse.gather(driver.machine.system, python, house)
+        sent.append("house")
+    ssh.send(login, place, sent, _BASE)
+
+
+def _build_wheel(into: Path) -> None:
+    shutil.rmtree(into, ignore_errors=True)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(into)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise VMError(f"the wheel cannot be built: {done.stderr.strip()}")
+
+
+def _files() -> list[str]:
+    """List what belongs to the checkout: what git would track, or without git all but caches."""
+    asked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return sorted(entry.name for entry in ROOT.iterdir() if not _is_made_here(entry))
+    return [name for name in listed.split("\0") if name and (ROOT / name).exists()]
+
+
+def _is_made_here(entry: Path) -> bool:
+    return entry.name in {"dist", "build", "__pycache__"} or entry.name.startswith(
+        (".tox", ".venv", ".cache", ".git", ".mypy", ".ruff", ".pytest", ".hypothesis")
+    )
