@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from mogpoll import Interest, Next, WorkerPool
 from tests.support.sockets import drain
 from tests.support.threads import Running
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mogpoll import Poller
 
-LIMIT_S = 20.0
+LIMIT_S = 20.0 * PATIENCE
 
 
 class Errand:

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from tests.support.waiting import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 # Far longer than any run takes that serves nobody.
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 30.0 * PATIENCE
 
 
 def run(
