@@ -12,7 +12,8 @@ ARGS =
 FILE = http://$(HTTP)/dev1/0/000/000/0000000001.fid
 
 .PHONY: help run test kqueue lint types clean
-.PHONY: bench bench-life bench-balance bench-poller bench-isolation
+.PHONY: bench bench-life bench-quick bench-growth bench-large
+.PHONY: bench-balance bench-poller bench-isolation
 
 help:
 	@echo "make run     a node on $(HTTP), files below ./$(DOCROOT); Ctrl-C stops it"
@@ -20,6 +21,7 @@ help:
 	@echo "make kqueue  the same suite on the kqueue backend, on Linux"
 	@echo "make lint    style;  make types  types"
 	@echo "make bench   measurements against peers;  make bench-life  upgrades, starts, watchers"
+	@echo "make bench-quick   the guard: a minute;  make bench-growth, make bench-large"
 	@echo "make bench-balance  ways of accepting, queues;  make bench-poller  cost of mogpoll"
 	@echo "make bench-isolation   what one bad disk does to the users of the others"
 	@echo "make clean   remove what was built, installed and cached here (not ./$(DOCROOT))"
@@ -50,6 +52,15 @@ bench: $(VENV)/.installed
 
 bench-life: $(VENV)/.installed
 	@$(VENV)/bin/python -m bench.life $(ARGS)
+
+bench-quick: $(VENV)/.installed
+	@$(VENV)/bin/python -m bench.quick $(ARGS)
+
+bench-growth: $(VENV)/.installed
+	@$(VENV)/bin/python -m bench.growth $(ARGS)
+
+bench-large: $(VENV)/.installed
+	@$(VENV)/bin/python -m bench.large $(ARGS)
 
 # Without matplotlib it says how to have a picture, too.
 bench-balance: $(VENV)/.installed

@@ -67,7 +67,7 @@ def measure(peer: Peer, connections: int = CONNECTIONS) -> Growth:
     """Measure a freshly started peer."""
     peer.request("GET", GET_1K.path(0))
     before = _settled(peer)
-    with _held(peer, connections):
+    with held(peer, connections):
         after = _settled(peer)
     return Growth(before, after, connections)
 
@@ -85,7 +85,7 @@ def _settled(peer: Peer) -> Memory:
 
 
 @contextmanager
-def _held(peer: Peer, connections: int) -> Iterator[None]:
+def held(peer: Peer, connections: int) -> Iterator[None]:
     root = Path(__file__).resolve().parent.parent
     argv = [sys.executable, "-m", "bench.idle", str(peer.port), GET_1K.path(0), str(connections)]
     pipe = subprocess.PIPE

@@ -33,16 +33,17 @@ class Method:
         for peer in peers:
             self.progress(f"{label}: warm-up of {peer.name}")
             check_answers(peer, work)
-            self._run(peer, work, connections, _WARM_UP_S)
+            self.run(peer, work, connections, _WARM_UP_S)
         samples: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
         for number, order in enumerate(alternating(peers, self.rounds), 1):
             for peer in order:
                 self.progress(f"{label}: round {number} of {self.rounds}, {peer.name}")
-                samples[peer.name].append(self._run(peer, work, connections, self.seconds))
+                samples[peer.name].append(self.run(peer, work, connections, self.seconds))
         self.progress("")
         return samples
 
-    def _run(self, peer: Peer, work: Work, connections: int, seconds: int) -> Sample:
+    def run(self, peer: Peer, work: Work, connections: int, seconds: int) -> Sample:
+        """Run one load on one peer. Raises: LoadError, PeerFailed."""
         before_s = peer.cpu_s()
         try:
             report = self.load.run(work, connections, peer.port, seconds)

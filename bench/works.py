@@ -23,11 +23,12 @@ class Work:
     method: str
     size: int
     first_fid: int
+    files: int = FILES_PER_SIZE
 
     def path_count(self, connections: int) -> int:
         """How many paths the load goes through: for PUT more than there are connections."""
         if self.method == "GET":
-            return FILES_PER_SIZE
+            return self.files
         return max(_FEWEST_PATHS, _PATHS_PER_CONNECTION * connections)
 
     @property
