@@ -14,7 +14,7 @@ complete mogstored \
         'c/--pidfile=/f/' \
         'c/--log-format=/(text json)/' \
         'c/--serverbin=/f/' \
-        'c/--/(check-config config daemonize docroot help httpgetlisten httplisten iostat log-format maxconns mgmtlisten multi no-iostat pidfile require-mount serverbin skipconfig usage version worker-processes)/' \
+        'c/--/(check-config config daemonize docroot help httpgetlisten httplisten iostat log-format maxconns mgmtlisten multi no-iostat pidfile require-mount serverbin skipconfig stop-timeout usage version worker-processes)/' \
         'c/-/(- V c d s)/' \
         'n/-c/f/' \
         'n/--config/f/' \
