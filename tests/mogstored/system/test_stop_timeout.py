@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.daemon import Node
 from tests.support.http import Client, compose
+from tests.support.processes import clients_of_all
 from tests.support.puts import put, traces
 from tests.support.slow_disk import node_with_slow_disk
 from tests.support.sockets import refuses
@@ -98,22 +99,20 @@ def test_master_leaves_workers_behind_that_cannot_end(tmp_path: Path) -> None:
     extra = [*TIMEOUT, *WORKERS]
     with (
         node_with_slow_disk(tmp_path / "disk", mgmt=True, extra=extra) as (node, disk),
-        ExitStack() as stack,
+        clients_of_all(node) as clients,
     ):
         workers = node.process.children()
         disk.hang()
-        clients = [stack.enter_context(Client(node.http, 30.0)) for _ in range(4 * SLOTS)]
-        for number, client in enumerate(clients):
-            # Two look-ups of one name are one to the disk.
-            client.send(compose("GET", f"/dev2/none{number}"))
-        # More than one of them can hold, so both do.
-        disk.wait_until_held(SLOTS + 1)
+        for client in clients.values():
+            client.send(compose("GET", "/dev2/none"))
+        disk.wait_until_held(len(workers))
         node.send_signal(SIGTERM)
         # While the disk still hangs.
         assert node.wait() == 0
-        given_up = [line for line in node.stderr_lines() if "gave up" in line and "dev2 (" in line]
-        assert len(given_up) == len(workers)
         for number, worker in enumerate(workers):
+            node.wait_for_log(
+                rf"\[{worker.pid}\]: gave up 1 requests .*: dev2 \(1 at it, 0 waiting\)"
+            )
             node.wait_for_log(rf"worker\[{number}\] PID:{worker.pid} does not end")
         disk.release()
         assert psutil.wait_procs(workers, timeout=10.0)[1] == []
