@@ -216,15 +216,15 @@ FAULTS = (
     Fault(
         "waker: a full pipe is an error",
         "waker.py",
-        """        except BlockingIOError:
-            # Full""",
-        """        except ZeroDivisionError:
-            # Full""",
+        """            except BlockingIOError:
+                # Full""",
+        """            except ZeroDivisionError:
+                # Full""",
     ),
     Fault(
         "waker: a wake before attach is lost",
         "waker.py",
-        "            if was_woken:\n                self.wake()\n",
+        "                if was_woken:\n                    self.wake()\n",
         "",
     ),
     Fault(
