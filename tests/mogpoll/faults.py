@@ -277,8 +277,9 @@ FAULTS = (
     Fault(
         "acceptor: EINTR is lost, as Python's own accept loses it",
         "acceptor.py",
-        "            try:\n                accepted = _accept4(fd)",
-        "            try:\n                accepted = self._listener.accept()[0].detach()",
+        "while self._running:\n            try:\n                accepted = _accept4(fd)",
+        "while self._running:\n            try:\n"
+        "                accepted = self._listener.accept()[0].detach()",
         STOPPING,
     ),
     Fault(
