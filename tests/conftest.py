@@ -16,6 +16,7 @@ import platform
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import mogstored
 from tests.support.daemon import Node
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _numbers = itertools.count(1)
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 
 def pytest_report_header() -> list[str]:
