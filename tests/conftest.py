@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import platform
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,10 @@ settings.register_profile(
     "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any-machine")
+
+# A shell lets its background jobs ignore the interrupt key, and all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:
