@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.support.threads import Running, run_all
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from mogpoll import WorkerPool
+    from mogpoll import Poller, WorkerPool
     from tests.mogpoll.tasks import Bench
 
 
@@ -332,3 +332,44 @@ def test_kicks_during_steps_and_closes_make_no_second_owner(bench: Bench) -> Non
 
     run_all([kick, kick, live_all])
     assert acts
+
+
+class SlowToReturn:
+    """A poller of which the first rearm has been done, and does not return yet."""
+
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+        self.go_on = threading.Event()
+
+    def rearm(self, fd: int, interest: Interest) -> None:
+        self._poller.rearm(fd, interest)
+        assert self.go_on.wait(20)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._poller, name)
+
+
+def test_n10_task_is_not_stepped_before_the_call_that_armed_it_has_returned(
+    bench: Bench, poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next owner could close it, and the late call would meet what has its number then."""
+    slow: Any = SlowToReturn(poller)
+    bench.poller = slow
+    pool = bench.pool(2, spare=2)
+    awaited = threading.Event()
+    await_arming = pool._await_arming
+
+    def note(fd: int) -> None:
+        awaited.set()
+        await_arming(fd)
+
+    monkeypatch.setattr(pool, "_await_arming", note)
+    errand = bench.added(pool)
+    errand.ping()
+    errand.wait_for_steps(1)
+    errand.ping()
+    wait_until(lambda: awaited.is_set() or errand.steps > 1, "somebody has the event")
+    steps = errand.steps
+    slow.go_on.set()
+    errand.wait_for_steps(2)
+    assert steps == 1
