@@ -299,8 +299,12 @@ class WorkerPool(Generic[T, W]):
         resumed = self._resumed
         wait, rearm = self._poller.wait, self._poller.rearm
         armed, take, arming = self._armed, self._armed.pop, self._arming
+        # Whether it is the turn of what the poller tells, which those who are resumed again
+        # and again would starve.
+        is_pollers_turn = False
         while True:
-            if resumed:
+            if resumed and not is_pollers_turn:
+                is_pollers_turn = True
                 try:
                     task = resumed.popleft()
                 except IndexError:
@@ -310,10 +314,19 @@ class WorkerPool(Generic[T, W]):
                     self._waker.wake()
                 fd = task.fileno()
             else:
-                worker.waiting = True
-                # Without a time-out there is always an event.
-                fd = wait()[0]  # type: ignore[index]
-                worker.waiting = False
+                is_pollers_turn = False
+                if resumed:
+                    event = wait(0)
+                    if event is None:
+                        continue
+                    # As above.
+                    self._waker.wake()
+                    fd = event[0]
+                else:
+                    worker.waiting = True
+                    # Without a time-out there is always an event.
+                    fd = wait()[0]  # type: ignore[index]
+                    worker.waiting = False
                 claimed = take(fd, None)
                 if claimed is None:
                     # The pool's own waker, or an event that a kick has overtaken.

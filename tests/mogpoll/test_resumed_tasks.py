@@ -1,4 +1,4 @@
-"""Parked tasks that are resumed together all go on, though each of them may block."""
+"""Parked tasks that are resumed all go on, though each may block, and starve nobody."""
 
 from __future__ import annotations
 
@@ -85,4 +85,42 @@ def test_all_tasks_that_are_resumed_at_once_go_on(poller: Poller, by: str) -> No
             resume()
         wait_until(lambda: all(blocker.is_inside for blocker in blockers), "all go on")
         barrier.wait(10.0)
+        assert pool.stop(10.0)
+
+
+class Restless:
+    """A parked task that is resumed by each of its steps, until it is told to stop."""
+
+    def __init__(self, sock: socket.socket, resume: Callable[[Restless], None]) -> None:
+        self._sock = sock
+        self._resume = resume
+        self.steps = 0
+        self.stopped = threading.Event()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def step(self, _workspace: None) -> Next:
+        self.steps += 1
+        if not self.stopped.is_set():
+            self._resume(self)
+        return Next.PARKED
+
+    def close(self) -> None:
+        """The test closes the socket."""
+
+
+def test_tasks_that_are_resumed_for_ever_leave_the_poller_its_turn(poller: Poller) -> None:
+    told = threading.Event()
+    with stream_pair() as (near, far), stream_pair() as (other, _):
+        pool: WorkerPool[Restless | Resumer, None] = WorkerPool(poller, 1)
+        restless = Restless(other, pool.resume)
+        pool.resume(restless)
+        wait_until(lambda: restless.steps > 100, "it is stepped again and again")
+        pool.add(Resumer(near, told.set))
+        far.send(b"x")
+        assert told.wait(10.0)
+        steps = restless.steps
+        wait_until(lambda: restless.steps > steps, "it goes on")
+        restless.stopped.set()
         assert pool.stop(10.0)
