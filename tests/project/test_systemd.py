@@ -271,8 +271,9 @@ def test_reload_replaces_the_process(systemctl: ServiceManager) -> None:
         found = Generations(node, addr, None)
         try:
             done = reload_node(systemctl, node.pid)
-            assert (done.returncode, done.stderr) == (0, "")
+            # First, so that it is ended also when the reload failed.
             found.all += found.numbers("upgrade begun by process")
+            assert (done.returncode, done.stderr) == (0, "")
             wait_until(lambda: is_gone(found.all[0]), "the old process has ended")
             assert not is_gone(found.all[1])
         finally:
