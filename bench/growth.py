@@ -23,6 +23,7 @@ from bench.load import Load
 from bench.peers import NGINX, NODE, Peer, PeerFailed, Workshop, free_port
 from bench.report import LoadError
 from bench.rounds import Method, alternating, check_answers
+from bench.values import positive
 from bench.ways_out import make_signals_leave, working_place
 from bench.works import GET_1K, KIB, MIB, Work, write_content
 
@@ -218,8 +219,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--parts", type=_names, default=list(_PARTS), metavar="A,B", help=",".join(_PARTS))
-    add("--rounds", type=int, default=5, metavar="N", help="(default: %(default)s)")
-    add("--seconds", type=int, default=2, metavar="N", help="(default: %(default)s)")
+    add("--rounds", type=positive, default=5, metavar="N", help="(default: %(default)s)")
+    add("--seconds", type=positive, default=2, metavar="N", help="(default: %(default)s)")
     add("--install", action="store_true", help="install nginx and wrk by apt-get if missing")
     return parser
 

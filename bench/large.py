@@ -21,6 +21,7 @@ from bench import machine, tools
 from bench.cpu import NotLinux, require_proc
 from bench.peers import Peer, PeerFailed, Workshop
 from bench.sink import percentile
+from bench.values import positive
 from bench.ways_out import make_signals_leave, working_place
 from bench.works import MIB, write_content
 
@@ -155,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench.large", description="Measure GET and PUT of one large file."
     )
     add = parser.add_argument
-    add("--gib", type=int, default=10, metavar="N", help="size of it (default: %(default)s)")
+    add("--gib", type=positive, default=10, metavar="N", help="size of it (default: %(default)s)")
     add("--docroot-parent", type=Path, metavar="DIR", help="default: /dev/shm, else the temp dir")
     add("--install", action="store_true", help="install nginx and wrk by apt-get if missing")
     return parser

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.goals import GOALS
+from bench.values import positive
 from bench.works import CONNECTIONS, NAMES
 
 _QUICK_CONNECTIONS = (16,)
@@ -68,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--list", action="version", version=_list(), help="the works and their goals")
     add("--works", type=_names, metavar="A,B", help=f"of {','.join(NAMES)}")
     add("--connections", type=_counts, metavar="N,M", help="default: 1,16,128")
-    add("--rounds", type=_positive, metavar="N", help="rounds per row (default: 5)")
-    add("--seconds", type=_positive, metavar="N", help="seconds of one run (default: 2)")
+    add("--rounds", type=positive, metavar="N", help="rounds per row (default: 5)")
+    add("--seconds", type=positive, metavar="N", help="seconds of one run (default: 2)")
     add("--quick", action="store_true", help="3 rounds of 1 s with 16 connections")
     add("--skip-idle", action="store_true", help="no memory of idle connections")
     add("--cmogstored", metavar="PATH", help="measure this binary, too")
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--docroot-parent", type=Path, metavar="DIR", help="default: /dev/shm, else the temp dir")
     # One core stays the server's; more than two threads of wrk are never needed.
     spare = max(1, min(2, (os.cpu_count() or 1) - 1))
-    add("--wrk-threads", type=_positive, default=spare, metavar="N", help="(default: %(default)s)")
+    add("--wrk-threads", type=positive, default=spare, metavar="N", help="(default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write every sample of every round")
     add("--install", action="store_true", help="install nginx and wrk by apt-get if missing")
     return parser
@@ -102,10 +103,4 @@ def _names(text: str) -> list[str]:
 
 
 def _counts(text: str) -> list[int]:
-    return [_positive(word) for word in text.split(",")]
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"not a positive number: {text}")
-    return int(text)
+    return [positive(word) for word in text.split(",")]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.balance.plot import ENDINGS
+from bench.values import positive
 
 _PLOT = Path(__file__).resolve().parent.parent / "results" / "accept-balance.svg"
 # One byte tells a client who took it.
@@ -33,8 +34,8 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     )
     add = parser.add_argument
     add("--processes", type=_processes, default=4, metavar="N", help="that accept (4)")
-    add("--connections", type=_positive, metavar="N", help="that arrive slowly (4000)")
-    add("--rounds", type=_positive, metavar="N", help="of each layout of queues (5)")
+    add("--connections", type=positive, metavar="N", help="that arrive slowly (4000)")
+    add("--rounds", type=positive, metavar="N", help="of each layout of queues (5)")
     add("--seconds", type=_seconds, metavar="S", help="of one round (1)")
     add("--quick", action="store_true", help="400 connections, one round of 1 s")
     add("--plot", type=_picture, default=_PLOT, metavar="FILE", help=f"{' or '.join(ENDINGS)}")
@@ -52,14 +53,8 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     )
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"not a positive number: {text}")
-    return int(text)
-
-
 def _processes(text: str) -> int:
-    number = _positive(text)
+    number = positive(text)
     if not 2 <= number <= _MOST_PROCESSES:
         raise argparse.ArgumentTypeError(f"not from 2 to {_MOST_PROCESSES}: {text}")
     return number

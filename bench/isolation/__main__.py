@@ -19,6 +19,7 @@ from bench.isolation.plot import NoMatplotlib, draw, require_matplotlib
 from bench.isolation.table import table
 from bench.peers import PeerFailed
 from bench.report import LoadError
+from bench.values import positive, some_of
 from bench.ways_out import make_signals_leave, working_place
 from tests.support.fuse.control import CannotMount
 
@@ -54,9 +55,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description="Measure what a bad disk does to the users of the good ones.",
     )
     add = parser.add_argument
-    add("--parts", type=_parts, default=list(PARTS), metavar="A,B", help=f"of {','.join(PARTS)}")
-    add("--rounds", type=int, default=5, metavar="N", help="rounds of each part (default: 5)")
-    add("--seconds", type=int, default=2, metavar="N", help="seconds of one run (default: 2)")
+    add(
+        "--parts",
+        type=some_of(PARTS),
+        default=list(PARTS),
+        metavar="A,B",
+        help=f"of {','.join(PARTS)}",
+    )
+    add("--rounds", type=positive, default=5, metavar="N", help="rounds of each part (default: 5)")
+    add("--seconds", type=positive, default=2, metavar="N", help="seconds of one run (default: 2)")
     add("--cmogstored", metavar="PATH", help="measure this binary, too")
     add("--python", default=sys.executable, metavar="PATH", help="interpreter of the node")
     add("--plot", type=Path, metavar="FILE", help="draw an SVG; needs matplotlib")
@@ -66,13 +73,6 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if wanted.rounds < 1 or wanted.seconds < 1:
         parser.error("at least one round of one second is needed")
     return wanted
-
-
-def _parts(text: str) -> list[str]:
-    names = text.split(",")
-    if unknown := [name for name in names if name not in PARTS]:
-        raise argparse.ArgumentTypeError(f"unknown: {','.join(unknown)}; of {','.join(PARTS)}")
-    return names
 
 
 def _measure(wanted: argparse.Namespace) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.values import positive, some_of
+
 PARTS = ("digest", "watch", "start", "upgrade", "worker")
 
 
@@ -23,22 +25,14 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         description="Measure what happens to a node beside its requests; about a minute.",
     )
     add = parser.add_argument
-    add("--parts", type=_parts, default=list(PARTS), metavar="A,B", help=f"of {','.join(PARTS)}")
-    add("--size", type=_mib, default=1024, metavar="MIB", help="of the file to hash (1024)")
+    add(
+        "--parts",
+        type=some_of(PARTS),
+        default=list(PARTS),
+        metavar="A,B",
+        help=f"of {','.join(PARTS)}",
+    )
+    add("--size", type=positive, default=1024, metavar="MIB", help="of the file to hash (1024)")
     add("--json", type=Path, metavar="FILE", help="write every sample")
     given = parser.parse_args(argv)
     return Options(given.parts, given.size, given.json)
-
-
-def _parts(text: str) -> list[str]:
-    names = text.split(",")
-    unknown = [name for name in names if name not in PARTS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {','.join(unknown)}; of {','.join(PARTS)}")
-    return list(dict.fromkeys(names))
-
-
-def _mib(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"not a positive number: {text}")
-    return int(text)
