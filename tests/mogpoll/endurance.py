@@ -1,0 +1,105 @@
+"""Run the conformance suite again and again on a machine that is kept busy.
+
+    python -m tests.mogpoll.endurance [--runs 50] [--loops 2] [PYTEST-ARGUMENT ...]
+
+Each run is a process of its own, on the backend that MOGPOLL_BACKEND names, while `--loops`
+processes beside it do nothing but compute. The first run that fails ends it: what that run said
+is printed whole, and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITE = "tests/mogpoll/conformance"
+
+# For one run of the suite, which takes seconds on a machine with nothing else to do.
+_LIMIT_S = 600
+# Ends with its parent, however that ends: one left behind would slow every later measurement.
+_LOOP = (
+    "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))\n"
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    wanted, pytest_arguments = _parser().parse_known_args(arguments)
+    print(
+        f"{SUITE}, runs: {wanted.runs}, busy loops beside it: {wanted.loops}, "
+        f"processors: {os.cpu_count()}, backend: {os.environ.get('MOGPOLL_BACKEND', 'every one')}",
+        flush=True,
+    )
+    with _busy(wanted.loops):
+        for number in range(1, wanted.runs + 1):
+            began = time.monotonic()
+            status, said = _run_suite(pytest_arguments)
+            if status != 0:
+                print(f"{said}\nrun {number} of {wanted.runs} FAILED with status {status}")
+                return 1
+            closing = said.strip().splitlines()[-1]
+            print(
+                f"{number:3}  {closing}  ({time.monotonic() - began:.0f} s, "
+                f"load {os.getloadavg()[0]:.1f})",
+                flush=True,
+            )
+    print(f"{wanted.runs} of {wanted.runs} runs passed")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mogpoll.endurance",
+        description="The conformance suite, many times in a row on a busy machine.",
+    )
+    parser.add_argument("--runs", type=_count, default=50, metavar="N", help="default: 50")
+    parser.add_argument(
+        "--loops", type=_count, default=2, metavar="N", help="processes that compute; default: 2"
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+@contextmanager
+def _busy(loops: int) -> Iterator[None]:
+    running = [subprocess.Popen([sys.executable, "-I", "-c", _LOOP]) for _ in range(loops)]
+    try:
+        yield
+    finally:
+        for loop in running:
+            loop.kill()
+            loop.wait()
+
+
+def _run_suite(pytest_arguments: list[str]) -> tuple[int, str]:
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", SUITE]
+    try:
+        done = subprocess.run(
+            [*command, *pytest_arguments],
+            cwd=ROOT,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_LIMIT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout.decode(errors="replace") if error.stdout else ""
+        return -1, f"{said}\nthe run did not end in {_LIMIT_S} s"
+    return done.returncode, done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
