@@ -15,7 +15,9 @@ steps since the last look (busy) and from those that have not (stuck). The decis
 
 Steps block when none was finished, or when they take long and the processor is idle
 meanwhile. The first condition alone would call slow computing a blocked disk; the second
-alone would do so whenever other processes take the processor away.
+alone would do so whenever other processes take the processor away. They do not block when
+this process had little of the processor and one of its workers wants more of it: others
+have it then, and another thread would only share what is left.
 
 Pure: numbers in, a number out.
 """
@@ -32,7 +34,11 @@ _CPU_BUSY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the workers of a pool were seen doing during the last `interval_s`."""
+    """What the workers of a pool were seen doing during the last `interval_s`.
+
+    `cpu_s` is the processor time of the whole process. `ready` tells that a worker ran or
+    waited for a processor when it was over; False where the system does not say.
+    """
 
     waiting: int
     busy: int
@@ -41,12 +47,15 @@ class Look:
     backlog: bool
     interval_s: float
     cpu_s: float
+    ready: bool = False
 
     def steps_block(self) -> bool:
+        idle = self.cpu_s < _CPU_BUSY * self.interval_s
+        if idle and self.ready:
+            return False
         if not self.steps:
             return True
-        long = self.busy * self.interval_s / self.steps > _LONG_STEP_S
-        return long and self.cpu_s < _CPU_BUSY * self.interval_s
+        return idle and self.busy * self.interval_s / self.steps > _LONG_STEP_S
 
 
 class Elastic:

@@ -52,6 +52,10 @@ class _Worker:
         self.gate.acquire()
         self.thread: threading.Thread
 
+    @property
+    def native_id(self) -> int:
+        return self.thread.native_id or 0
+
 
 T = TypeVar("T", bound="Task[Any]")
 W = TypeVar("W")

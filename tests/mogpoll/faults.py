@@ -375,6 +375,13 @@ FAULTS = (
         "tests/mogpoll/test_monitor.py",
     ),
     Fault(
+        "monitor: looks as often while nothing is to be done",
+        "monitor.py",
+        "min(2 * interval_s, _LONGEST_INTERVAL_S)",
+        "interval_s",
+        "tests/mogpoll/test_monitor.py",
+    ),
+    Fault(
         "monitor: steps are counted from the beginning, not since the last look",
         "monitor.py",
         "worker.steps - before\n",

@@ -47,6 +47,14 @@ def look(**seen: float | bool) -> Look:
             id="short steps, processor taken by others",
         ),
         pytest.param(look(busy=0, stuck=0), 1, 1, id="nobody runs, events queued"),
+        pytest.param(look(ready=True), 1, 0, id="all stuck, and would run if they could"),
+        pytest.param(look(ready=True, cpu_s=0.004), 1, 1, id="a step computes, and for long"),
+        pytest.param(
+            look(busy=1, stuck=0, steps=4, ready=True),
+            1,
+            0,
+            id="slow steps, processor taken by others",
+        ),
     ],
 )
 def test_decision(seen: Look, spare: int, change: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 class Worker:
     waiting: bool = False
     steps: int = 0
+    # No thread has it: who is said to be stuck is then not seen waiting for a processor.
+    native_id: int = 0
 
 
 class Pool:
@@ -73,6 +76,14 @@ def test_workers_that_wait_are_not_stuck_and_need_no_help(pool: Pool) -> None:
 def test_one_that_waits_beside_one_that_is_stuck_is_enough(pool: Pool) -> None:
     pool.workers = [Worker(steps=3), Worker(waiting=True)]
     assert pool.watched(looks=2) == [0, 0]
+
+
+def test_looks_become_fewer_while_nothing_is_to_be_done(pool: Pool) -> None:
+    """Each costs the workers some time; ten of the first kind would be over in 40 ms."""
+    pool.workers = [Worker(waiting=True)]
+    began = time.monotonic()
+    assert pool.watched(looks=10) == [0] * 10
+    assert time.monotonic() - began > 0.1
 
 
 def test_nothing_is_looked_at_while_the_queue_is_empty(pool: Pool) -> None:
