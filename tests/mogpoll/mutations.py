@@ -63,7 +63,10 @@ def try_out(fault: Fault) -> str | None:
     if done.returncode == 0:
         return None
     named = re.search(r"^(?:FAILED|ERROR) \S*?([^/\s]+::\S+)", done.stdout, re.MULTILINE)
-    return named[1] if named else "no test in particular: " + last_line(done.stdout)
+    if named:
+        return named[1]
+    # Not the fault's doing: wrong arguments, another checkout imported, no test collected.
+    raise SystemExit(f"{fault.name}: pytest could not test it:\n{done.stdout}")
 
 
 def break_it(module: Path, fault: Fault) -> None:
@@ -71,10 +74,6 @@ def break_it(module: Path, fault: Fault) -> None:
     if source.count(fault.old) != 1:
         raise SystemExit(f"{fault.name}: {module.name} has changed, this fault has to as well")
     module.write_text(source.replace(fault.old, fault.new), encoding="utf-8")
-
-
-def last_line(output: str) -> str:
-    return (output.strip().splitlines() or ["nothing was printed"])[-1]
 
 
 if __name__ == "__main__":
