@@ -5,6 +5,10 @@ server, and the rate is then its own. Here the kernel throws the content away (M
 copies nothing), so that the server is what limits the rate. Every answer's status and length are
 looked at; the bytes have been compared once before the run (rounds.py).
 
+When the time is over no more is asked for, but what is under way is read to its end and counted,
+and the run lasts until then. Otherwise the server's work on answers that do not count would be
+in the figures, and with large files it is no small part.
+
 `python -m bench.sink PORT PATH_FORMAT FIRST COUNT SIZE CONNECTIONS SECONDS`
 """
 
@@ -15,12 +19,14 @@ import select
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import cycle
 
 from bench.report import format_report
 
 _HEAD_BYTES = 4096
+_STALLED_S = 30.0
 _PIECE = memoryview(bytearray(1024 * 1024))  # never touched: only its length counts
 
 
@@ -65,30 +71,48 @@ class _Connection:
 
 def run(port: int, paths: list[str], size: int, connections: int, seconds: float) -> str:
     """Load the server and give the report."""
+    with ExitStack() as stack:
+        poll, clients = stack.enter_context(select.epoll()), {}
+        for _ in range(connections):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            clients[sock.fileno()] = _Connection(sock, size)
+            poll.register(sock, select.EPOLLIN)
+        return _load(poll, clients, paths, seconds)
+
+
+def _load(
+    poll: select.epoll, clients: dict[int, _Connection], paths: list[str], seconds: float
+) -> str:
     requests = cycle([f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode() for path in paths])
-    poll, open_connections = select.epoll(), {}
-    for _ in range(connections):
-        connection = _Connection(socket.create_connection(("127.0.0.1", port)), size)
-        open_connections[connection.socket.fileno()] = connection
-        poll.register(connection.socket, select.EPOLLIN)
     latencies_s: list[float] = []
     read_errors = status_errors = 0
     begin_s = time.perf_counter()
-    for connection in open_connections.values():
-        connection.ask(next(requests))
-    while (now_s := time.perf_counter()) < begin_s + seconds and not read_errors + status_errors:
-        for fd, _ in poll.poll(seconds):
-            connection = open_connections[fd]
+    for client in clients.values():
+        client.ask(next(requests))
+    busy = len(clients)
+    while busy and not read_errors + status_errors:
+        ready = poll.poll(_STALLED_S)
+        if not ready:
+            read_errors += busy  # none of them gets on
+        for fd, _ in ready:
+            client = clients[fd]
             try:
-                if connection.receive():
-                    latencies_s.append(time.perf_counter() - connection.started_s)
-                    connection.ask(next(requests))
+                if not client.receive():
+                    continue
+                now_s = time.perf_counter()
+                latencies_s.append(now_s - client.started_s)
+                if now_s < begin_s + seconds:
+                    client.ask(next(requests))
+                else:
+                    busy -= 1
+                    poll.unregister(fd)
             except OSError:
                 read_errors += 1
             except BadAnswer:
                 status_errors += 1
+    lasted_s = time.perf_counter() - begin_s
     p99_s = percentile(latencies_s, 0.99)
-    return format_report(len(latencies_s), now_s - begin_s, p99_s, read_errors, status_errors)
+    return format_report(len(latencies_s), lasted_s, p99_s, read_errors, status_errors)
 
 
 def percentile(values: list[float], part: float) -> float:
