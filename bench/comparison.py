@@ -60,13 +60,8 @@ class Comparison:
         return peers
 
     def _threads(self) -> None:
-        many, few = f"{_MANY_THREADS} threads", f"{_FEW_THREADS} threads"
-        with ExitStack() as stack:
-            peers = [
-                stack.enter_context(self._node_with(name, "--aio-threads", str(count)))
-                for name, count in ((many, _MANY_THREADS), (few, _FEW_THREADS))
-            ]
-            samples = self.method.measure(GET_1K, _THREADS_CONNECTIONS, peers)
+        samples = compare_threads(self.workshop, self.method, self.options.node_args)
+        many, few = samples
         self.show(f"\nthe node with many and with few disk threads, {GET_1K.name}")
         self.show(table.heading())
         self.show(table.rows(THREADS, GET_1K.size, _THREADS_CONNECTIONS, samples, few, many))
@@ -94,3 +89,15 @@ class Comparison:
     def _keep(self, name: str, connections: int, samples: Mapping[str, Sequence[Sample]]) -> None:
         rounds = {peer: [asdict(sample) for sample in own] for peer, own in samples.items()}
         self.record.append({"work": name, "connections": connections, "rounds": rounds})
+
+
+def compare_threads(
+    workshop: Workshop, method: Method, node_args: Sequence[str] = ()
+) -> dict[str, list[Sample]]:
+    """The samples of a node with many disk threads and of one with few, in that order."""
+    with ExitStack() as stack:
+        peers = []
+        for count in (_MANY_THREADS, _FEW_THREADS):
+            arguments = [*node_args, "--aio-threads", str(count)]
+            peers.append(stack.enter_context(workshop.node(f"{count} threads", arguments)))
+        return method.measure(GET_1K, _THREADS_CONNECTIONS, peers)

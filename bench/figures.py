@@ -59,6 +59,20 @@ def summarize(samples: Sequence[Sample], base: Sequence[Sample] | None) -> Summa
 def paired_ratio(
     samples: Sequence[Sample], base: Sequence[Sample], figure: Callable[[Sample], float]
 ) -> Ratio:
-    """Divide round by round: both runs of a pair saw the machine in nearly the same state."""
-    ratios = [figure(one) / figure(other) for one, other in zip(samples, base, strict=True)]
+    ratios = by_round(samples, base, figure)
     return Ratio(median(ratios), min(ratios), max(ratios))
+
+
+def by_round(
+    samples: Sequence[Sample], base: Sequence[Sample], figure: Callable[[Sample], float]
+) -> list[float]:
+    """Divide round by round: both runs of a pair saw the machine in nearly the same state."""
+    return [figure(one) / figure(other) for one, other in zip(samples, base, strict=True)]
+
+
+def cpu_us(sample: Sample) -> float:
+    return sample.cpu_us
+
+
+def rate(sample: Sample) -> float:
+    return sample.rate

@@ -1,8 +1,9 @@
 """Memory of a server that holds many idle keep-alive connections.
 
-The connections are held by a child process (`python -m bench.idle PORT PATH COUNT`), so that its
-descriptor limit and its memory are not ours. It says `held` when every connection has had one
-answer, waits until its input is closed, and then says how many the server has closed meanwhile.
+The connections are held by a child process (`python -m bench.idle PORT PATH COUNT PAUSE_S`), so
+that its descriptor limit and its memory are not ours. It says `held` when every connection has
+had one answer, waits until its input is closed, and then says how many the server has closed
+meanwhile.
 """
 
 from __future__ import annotations
@@ -49,8 +50,12 @@ class Growth:
         return self.after.pss_bytes - self.before.pss_bytes
 
 
+class FileLimitTooLow(PeerFailed):
+    """This process may not have as many open files as are needed."""
+
+
 def raise_file_limit(wanted: int, otherwise: str = "give --skip-idle") -> None:
-    """Lift the limit of open files for this process and its children. Raises: PeerFailed."""
+    """Lift the limit of open files for this process and its children. Raises: FileLimitTooLow."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
@@ -58,7 +63,7 @@ def raise_file_limit(wanted: int, otherwise: str = "give --skip-idle") -> None:
         limit = hard if hard == resource.RLIM_INFINITY else max(hard, wanted)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limit))
     except (ValueError, PermissionError) as error:
-        raise PeerFailed(
+        raise FileLimitTooLow(
             f"{wanted} open files are needed, the limit is {hard}: raise it or {otherwise}"
         ) from error
 
@@ -85,9 +90,11 @@ def _settled(peer: Peer) -> Memory:
 
 
 @contextmanager
-def held(peer: Peer, connections: int) -> Iterator[None]:
+def held(peer: Peer, connections: int, pause_s: float = 0.0) -> Iterator[None]:
+    """Hold connections that came one after the other, each so long after the last."""
     root = Path(__file__).resolve().parent.parent
-    argv = [sys.executable, "-m", "bench.idle", str(peer.port), GET_1K.path(0), str(connections)]
+    argv = [sys.executable, "-m", "bench.idle"]
+    argv += [str(each) for each in (peer.port, GET_1K.path(0), connections, pause_s)]
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True, cwd=root) as holder:
         try:
@@ -104,11 +111,12 @@ def held(peer: Peer, connections: int) -> Iterator[None]:
             holder.kill()
 
 
-def hold(port: int, path: str, count: int) -> None:
+def hold(port: int, path: str, count: int, pause_s: float) -> None:
     """Be the child: open, ask once, keep, report."""
     raise_file_limit(count + _SPARE_DESCRIPTORS)
     held = []
     for number in range(count):
+        time.sleep(pause_s)
         # More source addresses than one: some systems have too few free ports on one.
         source = f"127.0.0.{2 + number % _SOURCES}"
         connection = socket.create_connection(("127.0.0.1", port), 30, (source, 0))
@@ -143,4 +151,4 @@ def _some(connection: socket.socket) -> bytes:
 
 
 if __name__ == "__main__":
-    hold(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    hold(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))

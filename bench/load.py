@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -42,6 +43,11 @@ class Load:
         arguments = [work.method, work.size, work.path_format, work.first_fid, count]
         url = f"http://127.0.0.1:{port}/"
         return [self.wrk, *options, url, "--", *map(str, arguments)]
+
+
+def spare_threads() -> int:
+    """How many threads of wrk to use: one core stays the server's, and two are always enough."""
+    return max(1, min(2, (os.cpu_count() or 1) - 1))
 
 
 def _sink_argv(work: Work, connections: int, port: int, seconds: int) -> list[str]:

@@ -73,13 +73,17 @@ def about_node(python: str, place: Path) -> str:
 
 def describe(tools: Tools, place: Path, method: str, node: str) -> str:
     """The header of a comparison."""
-    known = {
+    return format_facts(facts_of_comparison(tools, place, method, node))
+
+
+def facts_of_comparison(tools: Tools, place: Path, method: str, node: str) -> dict[str, str]:
+    """What the header of every measurement beside nginx says."""
+    return {
         **facts_about(place, node),
         "nginx": first_line(tools.nginx, "-v").removeprefix("nginx version: "),
         "load by": first_line(tools.wrk, "-v").partition(" Copyright")[0],
         "method": method,
     }
-    return format_facts(known)
 
 
 def facts_about(place: Path, node: str) -> dict[str, str]:

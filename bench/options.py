@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.goals import GOALS
-from bench.values import positive
+from bench.load import spare_threads
+from bench.values import directory, positive, program, some_of, writable_file
 from bench.works import CONNECTIONS, NAMES
 
 _QUICK_CONNECTIONS = (16,)
@@ -49,7 +49,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         rounds=given.rounds or (3 if given.quick else 5),
         seconds=given.seconds or (1 if given.quick else 2),
         wrk_threads=given.wrk_threads,
-        cmogstored=None if given.cmogstored is None else os.path.abspath(given.cmogstored),
+        cmogstored=given.cmogstored,
         python=given.python,
         node_args=shlex.split(given.node_args),
         calibrate=given.calibrate,
@@ -67,13 +67,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--list", action="version", version=_list(), help="the works and their goals")
-    add("--works", type=_names, metavar="A,B", help=f"of {','.join(NAMES)}")
+    add("--works", type=some_of(NAMES), metavar="A,B", help=f"of {','.join(NAMES)}")
     add("--connections", type=_counts, metavar="N,M", help="default: 1,16,128")
     add("--rounds", type=positive, metavar="N", help="rounds per row (default: 5)")
     add("--seconds", type=positive, metavar="N", help="seconds of one run (default: 2)")
     add("--quick", action="store_true", help="3 rounds of 1 s with 16 connections")
     add("--skip-idle", action="store_true", help="no memory of idle connections")
-    add("--cmogstored", metavar="PATH", help="measure this binary, too")
+    add("--cmogstored", type=program, metavar="PATH", help="measure this binary, too")
     add("--python", default=sys.executable, metavar="PATH", help="interpreter of the node")
     add("--node-args", default="", metavar="ARGS", help="more arguments for the node")
     add(
@@ -81,25 +81,21 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="a second nginx in the place of the node: what the ratios show then is noise",
     )
-    add("--docroot-parent", type=Path, metavar="DIR", help="default: /dev/shm, else the temp dir")
-    # One core stays the server's; more than two threads of wrk are never needed.
-    spare = max(1, min(2, (os.cpu_count() or 1) - 1))
+    add(
+        "--docroot-parent",
+        type=directory,
+        metavar="DIR",
+        help="default: /dev/shm, else the temp dir",
+    )
+    spare = spare_threads()
     add("--wrk-threads", type=positive, default=spare, metavar="N", help="(default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="write every sample of every round")
+    add("--json", type=writable_file, metavar="FILE", help="write every sample of every round")
     add("--install", action="store_true", help="install nginx and wrk by apt-get if missing")
     return parser
 
 
 def _list() -> str:
     return "\n".join(f"{name:<8} {GOALS.get(name, '')}".rstrip() for name in NAMES)
-
-
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    unknown = [name for name in names if name not in NAMES]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {','.join(unknown)}; of {','.join(NAMES)}")
-    return names
 
 
 def _counts(text: str) -> list[int]:

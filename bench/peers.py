@@ -39,6 +39,8 @@ class Peer:
     home: Path
     port: int
     argv: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    """More variables than we have ourselves."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -68,7 +70,7 @@ class Peer:
             self._process = subprocess.Popen(
                 self.argv,
                 cwd=self.home,
-                env=child_environment(),
+                env={**child_environment(), **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -23,7 +23,7 @@ from bench.figures import paired_ratio
 from bench.load import Load
 from bench.peers import PeerFailed, Workshop
 from bench.report import LoadError
-from bench.rounds import Method
+from bench.rounds import Method, quiet
 from bench.ways_out import make_signals_leave, working_place
 from bench.works import MIB, WORKS, write_content
 
@@ -88,7 +88,7 @@ def _measure(install: bool) -> dict[str, float]:
         workshop = Workshop(place, place / "content", found.nginx, build, sys.executable)
         node = stack.enter_context(workshop.node())
         nginx = stack.enter_context(workshop.nginx())
-        method = Method(Load(found.wrk, 1), _ROUNDS, _SECONDS, lambda _: None)
+        method = Method(Load(found.wrk, 1), _ROUNDS, _SECONDS, quiet)
         for work in WORKS:
             if work.name in _WORKS:
                 samples = method.measure(work, _CONNECTIONS, [node, nginx])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from bench.figures import Sample
 from bench.load import Load
@@ -13,7 +13,15 @@ from bench.report import LoadError
 from bench.works import Work, content
 
 _WARM_UP_S = 1
-_Peer = TypeVar("_Peer")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant(Generic[_T]):
+    """One of those that take turns: its name, and what runs it for so many seconds."""
+
+    name: str
+    run: Callable[[int], _T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +37,28 @@ class Method:
         self, work: Work, connections: int, peers: Sequence[Peer]
     ) -> dict[str, list[Sample]]:
         """Give the samples of every peer, in the order of the rounds."""
-        label = f"{work.name}, {connections} connections"
         for peer in peers:
-            self.progress(f"{label}: warm-up of {peer.name}")
             check_answers(peer, work)
-            self.run(peer, work, connections, _WARM_UP_S)
-        samples: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
-        for number, order in enumerate(alternating(peers, self.rounds), 1):
-            for peer in order:
-                self.progress(f"{label}: round {number} of {self.rounds}, {peer.name}")
-                samples[peer.name].append(self.run(peer, work, connections, self.seconds))
+        variants = [self.variant(peer, work, connections) for peer in peers]
+        return self.take_turns(f"{work.name}, {connections} connections", variants)
+
+    def variant(self, peer: Peer, work: Work, connections: int) -> Variant[Sample]:
+        return Variant(peer.name, lambda seconds: self.run(peer, work, connections, seconds))
+
+    def take_turns(
+        self, label: str, variants: Sequence[Variant[_T]], *, warm_up: bool = True
+    ) -> dict[str, list[_T]]:
+        """Run all of them in every round; the results by name, in the order of the rounds."""
+        for each in variants if warm_up else ():
+            self.progress(f"{label}: warm-up of {each.name}")
+            each.run(_WARM_UP_S)
+        found: dict[str, list[_T]] = {each.name: [] for each in variants}
+        for number, order in enumerate(alternating(variants, self.rounds), 1):
+            for each in order:
+                self.progress(f"{label}: round {number} of {self.rounds}, {each.name}")
+                found[each.name].append(each.run(self.seconds))
         self.progress("")
-        return samples
+        return found
 
     def run(self, peer: Peer, work: Work, connections: int, seconds: int) -> Sample:
         """Run one load on one peer. Raises: LoadError, PeerFailed."""
@@ -55,7 +73,11 @@ class Method:
         return Sample(report.requests, report.duration_s, report.p99_s, cpu_s)
 
 
-def alternating(peers: Sequence[_Peer], rounds: int) -> Iterator[list[_Peer]]:
+def quiet(_: str) -> None:
+    """No progress."""
+
+
+def alternating(peers: Sequence[_T], rounds: int) -> Iterator[list[_T]]:
     """The order of each round: every other one is reversed, so that no peer is always first."""
     for number in range(rounds):
         yield list(reversed(peers)) if number % 2 else list(peers)

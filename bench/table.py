@@ -96,4 +96,4 @@ def _judged_value(goal: Goal | None, summary: Summary) -> float:
 def _verdict(goal: Goal | None, value: float) -> str:
     if goal is None:
         return ""
-    return "met" if goal.is_met(value) else "MISSED"
+    return goal.verdict(value)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 
 def positive(text: str) -> int:
@@ -11,6 +14,30 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"not a positive number: {text}")
     return int(text)
+
+
+def program(text: str) -> str:
+    """Return the absolute path of a program, given by path or by name."""
+    found = shutil.which(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"not a program: {text}")
+    return os.path.abspath(found)
+
+
+def writable_file(text: str) -> Path:
+    """Return the path of a file that can be written, so that no long run ends in vain."""
+    file = Path(text)
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"cannot be written: {text}")
+    return file
+
+
+def directory(text: str) -> Path:
+    """Return the path of a directory that is there and can be written."""
+    place = Path(text)
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"not a directory to write in: {text}")
+    return place
 
 
 def some_of(known: Iterable[str]) -> Callable[[str], list[str]]:

@@ -49,6 +49,8 @@ WORKS = (
     Work("put-1m", "PUT", MIB, 6_000_000),
 )
 GET_1K = WORKS[0]
+# Not one of those above: 128 connections would read 12 GiB in a second of it.
+GET_100M = Work("get-100m", "GET", 100 * MIB, 7_000_000, files=1)
 THREADS = "threads"
 IDLE = "idle"
 NAMES = (*(work.name for work in WORKS), THREADS, IDLE)
@@ -59,8 +61,21 @@ def write_content(master: Path) -> None:
     (master / _DIRECTORY).mkdir(parents=True)
     for work in WORKS:
         if work.method == "GET":
-            for index in range(FILES_PER_SIZE):
-                (master / work.path(index)[1:]).write_bytes(content(work))
+            write_files(master, work)
+
+
+def write_files(docroot: Path, work: Work) -> None:
+    """Write the files of a GET work."""
+    for index in range(work.files):
+        fill(docroot / work.path(index)[1:], work.size)
+
+
+def fill(file: Path, size: int) -> None:
+    """Write a file of real blocks: a kernel answers for holes without reading anything."""
+    block = b"m" * min(size, MIB)
+    with file.open("wb") as opened:
+        for _ in range(size // len(block)):
+            opened.write(block)
 
 
 def copy_content(master: Path, docroot: Path) -> None:

@@ -14,7 +14,7 @@ from bench.balance.options import Options
 from bench.balance.shares import shares_of
 from bench.balance.ways import Way
 from bench.idle import raise_file_limit
-from bench.life.outcome import Outcome, heading, row, write_json
+from bench.outcome import Outcome, heading, row, write_json
 from bench.peers import PeerFailed
 from bench.ways_out import make_signals_leave
 

@@ -10,10 +10,10 @@ from bench.balance.latency import Round
 from bench.balance.layouts import Layout
 from bench.balance.shares import Shares
 from bench.balance.ways import Way
-from bench.life.outcome import Outcome
+from bench.goals import GOALS
+from bench.outcome import Outcome
 from bench.sink import percentile
 
-GOAL = 1.05
 # Below this a connection more or less is no unevenness: largest/mean cannot be judged.
 _JUDGED_FROM = 100
 
@@ -50,9 +50,9 @@ def _slow_row(way: Way, slow: Shares) -> Outcome:
     judged = way is Way.BLOCKING and slow.total >= _JUDGED_FROM * len(slow.counts)
     return Outcome(
         f"{way.value}: {slow.total}, slowly",
-        f"largest/mean <= {GOAL:g}" if judged else "",
+        str(GOALS["balance"]) if judged else "",
         str(slow),
-        round(slow.unevenness, 2) <= GOAL if judged else None,
+        GOALS["balance"].is_met(slow.unevenness) if judged else None,
         {"counts": slow.counts},
     )
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from statistics import median
 
+from bench.goals import GOALS
 from bench.isolation.figures import Pair, Run, middle
 from bench.isolation.parts import HUNDRED, HUNG, SLOW, STUCK_REQUESTS, Samples
+from bench.outcome import Outcome, beside
 
 _NODE = "mogstored"
-_P99_GOAL = 1.2
+_GOAL = GOALS["hung"]
 _ROW = "{:<32} {:>9} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}  {:<20} {}"
 
 _TITLES = {
@@ -67,5 +70,22 @@ def _range(ratio: float | None, pairs: Sequence[Pair]) -> str:
 def _verdict(part: str, name: str, ratio: float | None) -> str:
     if part != HUNDRED or not name.startswith(_NODE):
         return ""
-    met = ratio is not None and round(ratio, 2) <= _P99_GOAL
-    return f"goal <= {_P99_GOAL:g}: {'met' if met else 'MISSED'}"
+    return f"goal <= {_GOAL.limit:g}: {'met' if _is_met(ratio) else 'MISSED'}"
+
+
+def _is_met(ratio: float | None) -> bool:
+    return ratio is not None and _GOAL.is_met(ratio)
+
+
+def outcomes(samples: Samples) -> list[Outcome]:
+    """What `HUNDRED` found, as lines among other budgets."""
+    lines = []
+    for name, pairs in samples.items():
+        ratio = middle([pair.p99_ratio for pair in pairs])
+        rate = median(pair.rate_ratio for pair in pairs)
+        what = f"1 of 100 devices hangs with {STUCK_REQUESTS} requests: {name}"
+        figure = f"{_range(ratio, pairs)} on the other 99"
+        own = {"pairs": [asdict(pair) for pair in pairs]}
+        lines.append(Outcome(what, str(_GOAL), figure, _is_met(ratio), own))
+        lines.append(beside("requests/s with the hang beside without", f"{rate:.2f}"))
+    return lines

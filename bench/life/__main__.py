@@ -10,7 +10,7 @@ from bench import machine
 from bench.cpu import NotLinux, require_proc
 from bench.life import digest, options, start, upgrade, watchers, worker
 from bench.life.options import Options
-from bench.life.outcome import Outcome, heading, row, write_json
+from bench.outcome import Outcome, heading, row, write_json
 from bench.peers import PeerFailed
 from bench.ways_out import make_signals_leave, working_place
 from bench.works import MIB

@@ -16,7 +16,7 @@ from statistics import median
 
 from bench import machine
 from bench.life.node import Node
-from bench.life.outcome import Outcome, spread
+from bench.outcome import Outcome, spread
 from bench.peers import child_environment
 
 GOAL_S = 0.5

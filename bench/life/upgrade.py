@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.life.busy import COUNT, busy
 from bench.life.node import Node
-from bench.life.outcome import Outcome, spread
+from bench.outcome import Outcome, spread
 
 _UPGRADES = 20
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from bench import cpu
 from bench.life.child import Child
 from bench.life.node import Node
-from bench.life.outcome import Outcome, spread
 from bench.life.waiting import wait_for
+from bench.outcome import Outcome, spread
 from bench.peers import PeerFailed
 
 GOAL_S = 1.5

@@ -16,8 +16,8 @@ import psutil
 
 from bench.life.busy import COUNT, Busy, busy
 from bench.life.node import PATH, Node
-from bench.life.outcome import Outcome, spread
 from bench.life.waiting import wait_for
+from bench.outcome import Outcome, spread
 from bench.peers import PeerFailed
 
 GOAL_S = 1.0

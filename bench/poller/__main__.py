@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from bench import machine
 from bench.idle import raise_file_limit
-from bench.life.outcome import Outcome, heading, row, write_json
+from bench.outcome import Outcome, heading, row, write_json
 from bench.peers import PeerFailed
 from bench.poller import cycle, memory, options, pingpong
 from bench.poller.contenders import Mogpoll, backend, bare, bare_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from bench.life.outcome import Outcome, spread
+from bench.outcome import Outcome, spread
 from bench.poller.cycle import FEW, MANY
 from bench.poller.memory import Growth
 from bench.poller.pingpong import PAIRS, Entry, Score

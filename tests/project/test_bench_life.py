@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bench.life.options import PARTS, parse
-from bench.life.outcome import Outcome, heading, row, spread
 from bench.life.waiting import wait_for
+from bench.outcome import Outcome, heading, row, spread
 from bench.peers import PeerFailed
 
 
