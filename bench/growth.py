@@ -16,38 +16,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench import idle, machine, tools
+from bench import devices, idle, machine, tools
 from bench.cpu import NotLinux, require_proc
-from bench.figures import Sample, paired_ratio
+from bench.figures import Sample, cpu_us, paired_ratio, rate
+from bench.goals import GOALS, Figure, Goal
 from bench.load import Load
-from bench.peers import NGINX, NODE, Peer, PeerFailed, Workshop, free_port
+from bench.peers import NGINX, NODE, PeerFailed, Workshop
 from bench.report import LoadError
-from bench.rounds import Method, alternating, check_answers
-from bench.values import positive
+from bench.rounds import Method, check_answers, quiet
+from bench.values import positive, some_of
 from bench.ways_out import make_signals_leave, working_place
-from bench.works import GET_1K, KIB, MIB, Work, write_content
+from bench.works import GET_1K, KIB, MIB, Work, write_content, write_files
 
 CONNECTIONS = (1, 100, 1_000, 10_000)
 DEVICES = (1, 10, 100, 500)
 PROCESSES = (1, 2, 4)
-SIZES = (KIB, 16 * KIB, 64 * KIB, MIB, 16 * MIB, 128 * MIB, 1024 * MIB)
-_ACTIVE = 16
-_FIRST_FID = 7_000_000
+SIZES = (KIB, 16 * KIB, 64 * KIB, MIB, 16 * MIB, 100 * MIB, 1024 * MIB)
+ACTIVE = 16
+_FIRST_FID = 8_000_000
 _SPACE = 4 * 1024 * MIB
-# Runs of large files are so long that some of them end: one client, and a second for so much.
+# From here on one client, so that one answer after the other is timed to its end.
 _LARGE = 16 * MIB
-_SECOND_BYTES = 128 * MIB
+# Each with the goal of that work.
+_SIZES_WITH_GOALS = {KIB: "get-1k", 64 * KIB: "get-64k", MIB: "get-1m", 100 * MIB: "get-100m"}
 _MANY_CONNECTIONS = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One line of a table: a server, and what it is asked for."""
-
-    label: str
-    peer: Peer
-    work: Work
-    connections: int
+_FAILURES = (NotLinux, LoadError, PeerFailed, machine.PlaceUnfit, tools.ToolMissing, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +49,6 @@ class Bench:
 
     workshop: Workshop
     method: Method
-
-    def rounds(self, variants: Sequence[Variant]) -> dict[str, list[Sample]]:
-        """Run all variants in turn, after a warm-up each."""
-        samples: dict[str, list[Sample]] = {variant.label: [] for variant in variants}
-        for variant in variants:
-            self._run(variant)
-        for order in alternating(variants, self.method.rounds):
-            for variant in order:
-                samples[variant.label].append(self._run(variant))
-        return samples
-
-    def _run(self, variant: Variant) -> Sample:
-        seconds = max(self.method.seconds, variant.work.size // _SECOND_BYTES)
-        return self.method.run(variant.peer, variant.work, variant.connections, seconds)
 
 
 def main() -> int:
@@ -88,10 +67,10 @@ def main() -> int:
                 tools.nginx_build(found.nginx),
                 sys.executable,
             )
-            method = Method(Load(found.wrk, 1), wanted.rounds, wanted.seconds, lambda _: None)
+            method = Method(Load(found.wrk, 1), wanted.rounds, wanted.seconds, quiet)
             for name in wanted.parts:
                 _PARTS[name](Bench(workshop, method))
-    except (NotLinux, LoadError, PeerFailed, machine.PlaceUnfit, tools.ToolMissing) as error:
+    except _FAILURES as error:
         print(f"bench.growth: FAILED: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -100,38 +79,44 @@ def main() -> int:
     return 0
 
 
-def _connections(bench: Bench) -> None:
-    """Idle connections beside 16 that are busy."""
-    idle.raise_file_limit(_MANY_CONNECTIONS)
+def beside_idle(
+    workshop: Workshop, method: Method, counts: Sequence[int]
+) -> dict[str, dict[int, list[Sample]]]:
+    """Samples of 16 busy connections, by kind of server and number of idle ones beside them."""
+    idle.raise_file_limit(_MANY_CONNECTIONS, "ask for other parts")
     limit = ["--maxconns", str(_MANY_CONNECTIONS)]
     with ExitStack() as stack:
         variants = []
-        for count in CONNECTIONS:
-            node = bench.workshop.node(f"{NODE} {count} idle", limit)
-            nginx = bench.workshop.nginx(f"{NGINX} {count} idle", _MANY_CONNECTIONS)
+        for count in counts:
+            node = workshop.node(_beside(NODE, count), limit)
+            nginx = workshop.nginx(_beside(NGINX, count), _MANY_CONNECTIONS)
             for peer in (node, nginx):
                 stack.enter_context(peer)
                 check_answers(peer, GET_1K)
                 stack.enter_context(idle.held(peer, count))
-                variants.append(Variant(peer.name, peer, GET_1K, _ACTIVE))
-        samples = bench.rounds(variants)
-    for kind in (NODE, NGINX):
-        own = {label: runs for label, runs in samples.items() if label.startswith(kind)}
-        _show(f"idle connections beside {_ACTIVE} active ones, GET 1 KiB: {kind}", own)
+                variants.append(method.variant(peer, GET_1K, ACTIVE))
+        samples = method.take_turns("beside idle connections", variants)
+    return {
+        kind: {count: samples[_beside(kind, count)] for count in counts} for kind in (NODE, NGINX)
+    }
+
+
+def _beside(kind: str, count: int) -> str:
+    return f"{kind} {count} idle"
+
+
+def _connections(bench: Bench) -> None:
+    """Idle connections beside 16 that are busy."""
+    for kind, samples in beside_idle(bench.workshop, bench.method, CONNECTIONS).items():
+        own = {_beside(kind, count): runs for count, runs in samples.items()}
+        title = f"idle connections beside {ACTIVE} active ones, GET 1 KiB: {kind}"
+        _show(title, own, GOALS["beside-idle"] if kind == NODE else None)
 
 
 def _devices(bench: Bench) -> None:
-    """Devices below the docroot, all looked at by the usage round."""
-    with ExitStack() as stack:
-        variants = []
-        for count in DEVICES:
-            sidechannel = ["--mgmtlisten", f"127.0.0.1:{free_port()}"]
-            peer = bench.workshop.node(f"{count} devices", sidechannel)
-            for number in range(2, count + 1):
-                (peer.docroot / f"dev{number}").mkdir()
-            stack.enter_context(peer)
-            variants.append(Variant(peer.name, peer, GET_1K, _ACTIVE))
-        _show("devices, with a sidechannel, GET 1 KiB", bench.rounds(variants))
+    """Devices below the docroot, all asked for files and looked at by the usage round."""
+    samples = devices.cost(bench.workshop, bench.method, DEVICES)
+    _show("devices, with a sidechannel, GET 1 KiB from all", samples, GOALS["devices"])
 
 
 def _processes(bench: Bench) -> None:
@@ -142,8 +127,8 @@ def _processes(bench: Bench) -> None:
             arguments = ["--worker-processes", str(count)]
             peer = bench.workshop.node(f"{count} processes", arguments)
             stack.enter_context(peer)
-            variants.append(Variant(peer.name, peer, GET_1K, _ACTIVE))
-        _show("worker processes, GET 1 KiB", bench.rounds(variants))
+            variants.append(bench.method.variant(peer, GET_1K, ACTIVE))
+        _show("worker processes, GET 1 KiB", bench.method.take_turns("processes", variants))
 
 
 def _sizes(bench: Bench) -> None:
@@ -155,19 +140,31 @@ def _sizes(bench: Bench) -> None:
         nginx = stack.enter_context(bench.workshop.nginx("nginx sizes"))
         for number, size in enumerate(SIZES):
             work = Work(f"get-{size}", "GET", size, _FIRST_FID + number, 1)
-            connections = _ACTIVE if size < _LARGE else 1
+            connections = ACTIVE if size < _LARGE else 1
             for peer in (node, nginx):
-                _write_sparse(peer.docroot / work.path(0)[1:], size)
-            samples = bench.rounds([Variant(p.name, p, work, connections) for p in (node, nginx)])
+                write_files(peer.docroot, work)
+            variants = [bench.method.variant(peer, work, connections) for peer in (node, nginx)]
+            samples = bench.method.take_turns(work.name, variants)
             ours, base = samples[node.name], samples[nginx.name]
-            cpu = median(sample.cpu_us for sample in ours)
+            cpu, rates = paired_ratio(ours, base, cpu_us), paired_ratio(ours, base, rate)
+            used_us = median(map(cpu_us, ours))
             print(
-                f"{_size(size):<10}{cpu:>12.1f}{median(s.cpu_us for s in base):>12.1f}"
-                f"{cpu * MIB / size:>12.1f}"
-                f"{paired_ratio(ours, base, lambda s: s.cpu_us).median:>11.2f}"
-                f"{paired_ratio(ours, base, lambda s: s.rate).median:>8.2f}",
+                f"{_size(size):<10}{used_us:>12.1f}{median(map(cpu_us, base)):>12.1f}"
+                f"{used_us * MIB / size:>12.1f}{cpu.median:>11.2f}{rates.median:>8.2f}"
+                f"{_size_verdict(size, cpu.median, rates.median)}",
                 flush=True,
             )
+
+
+def _size_verdict(size: int, cpu_ratio: float, rate_ratio: float) -> str:
+    if size not in _SIZES_WITH_GOALS:
+        return ""
+    goal = GOALS[_SIZES_WITH_GOALS[size]]
+    return _verdict(goal, cpu_ratio if goal.figure is Figure.CPU_RATIO else rate_ratio)
+
+
+def _verdict(goal: Goal, value: float) -> str:
+    return f"  {goal}: {goal.verdict(value)}"
 
 
 _PARTS: dict[str, Callable[[Bench], None]] = {
@@ -178,24 +175,21 @@ _PARTS: dict[str, Callable[[Bench], None]] = {
 }
 
 
-def _show(title: str, samples: dict[str, list[Sample]]) -> None:
-    """Print a table whose ratios are to its first line."""
+def _show(title: str, samples: dict[str, list[Sample]], goal: Goal | None = None) -> None:
+    """Print a table whose ratios are to its first line; a goal is for the last one."""
     print(f"\n{title}\n{'':<24}{'CPU us':>8}  slope (lowest-highest)   rate")
-    first = next(iter(samples.values()))
+    first, *_, last = samples.values()
     for label, runs in samples.items():
-        slope = paired_ratio(runs, first, lambda sample: sample.cpu_us)
-        rate = paired_ratio(runs, first, lambda sample: sample.rate)
+        slope = paired_ratio(runs, first, cpu_us)
+        rates = paired_ratio(runs, first, rate)
+        is_last = runs is last
         print(
-            f"{label:<24}{median(sample.cpu_us for sample in runs):>8.1f}  "
+            f"{label:<24}{median(map(cpu_us, runs)):>8.1f}  "
             f"{slope.median:.2f} ({slope.lowest:.2f}-{slope.highest:.2f})"
-            f"        {rate.median:.2f}",
+            f"        {rates.median:.2f}"
+            f"{_verdict(goal, slope.median) if goal and is_last else ''}",
             flush=True,
         )
-
-
-def _write_sparse(path: Path, size: int) -> None:
-    with open(path, "wb") as file:
-        file.truncate(size)
 
 
 def _size(size: int) -> str:
@@ -218,18 +212,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench.growth", description="Measure how the cost of a request grows."
     )
     add = parser.add_argument
-    add("--parts", type=_names, default=list(_PARTS), metavar="A,B", help=",".join(_PARTS))
+    add(
+        "--parts", type=some_of(_PARTS), default=list(_PARTS), metavar="A,B", help=",".join(_PARTS)
+    )
     add("--rounds", type=positive, default=5, metavar="N", help="(default: %(default)s)")
     add("--seconds", type=positive, default=2, metavar="N", help="(default: %(default)s)")
     add("--install", action="store_true", help="install nginx and wrk by apt-get if missing")
     return parser
-
-
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    if unknown := [name for name in names if name not in _PARTS]:
-        raise argparse.ArgumentTypeError(f"unknown: {','.join(unknown)}; of {','.join(_PARTS)}")
-    return names
 
 
 if __name__ == "__main__":

@@ -13,20 +13,26 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 
 from bench import machine, tools
 from bench.cpu import NotLinux, require_proc
+from bench.figures import Sample, by_round, cpu_us, rate
+from bench.goals import GOALS, Figure
+from bench.load import Load
+from bench.outcome import spread
 from bench.peers import Peer, PeerFailed, Workshop
+from bench.rounds import Method, Variant, quiet
 from bench.sink import percentile
-from bench.values import positive
+from bench.values import directory, positive
 from bench.ways_out import make_signals_leave, working_place
 from bench.works import MIB, write_content
 
 _GIB = 1024 * MIB
-_DIRECTORY = "/dev1/0/000/000"
+_LARGE_PATH, _STORED_PATH = "/dev1/0/000/000/large.fid", "/dev1/0/000/000/stored.fid"
 _PIECE = memoryview(bytearray(MIB))
 _DOWNLOADS = 64
 _FAIR_S = 5.0
@@ -48,36 +54,72 @@ def main() -> int:
             build = tools.nginx_build(found.nginx)
             shop = Workshop(place, place / "content", found.nginx, build, sys.executable)
             peers = [stack.enter_context(peer) for peer in (shop.node(), shop.nginx())]
-            _compare(peers, size)
+            _compare(peers, size, Method(Load(found.wrk, 1), wanted.rounds, 1, quiet))
             _share(peers)
     except (NotLinux, PeerFailed, machine.PlaceUnfit, tools.ToolMissing, OSError) as error:
         print(f"bench.large: FAILED: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nbench.large: interrupted, all servers are stopped", file=sys.stderr)
+        return 130
     return 0
 
 
-def _compare(peers: list[Peer], size: int) -> None:
+def _compare(peers: list[Peer], size: int, method: Method) -> None:
     print(f"{size // _GIB} GiB{'':<10}{'MiB/s':>8}{'CPU us/MiB':>12}{'peak RSS growth, MiB':>22}")
     for peer in peers:
-        path = f"{_DIRECTORY}/large.fid"
-        with open(peer.docroot / path[1:], "wb") as file:
+        with open(peer.docroot / _LARGE_PATH[1:], "wb") as file:
             file.truncate(size)
-        for name, act in (("GET", download), ("PUT", upload)):
-            before, cpu_s, began = _peak_bytes(peer), peer.cpu_s(), time.monotonic()
-            act(peer.port, f"{_DIRECTORY}/{'large' if name == 'GET' else 'stored'}.fid", size)
-            took, cpu_s = time.monotonic() - began, peer.cpu_s() - cpu_s
-            grown = (_peak_bytes(peer) - before) / MIB
-            mib = size / MIB
-            figures = f"{mib / took:>8.0f}{cpu_s * 1e6 / mib:>12.1f}{grown:>22.1f}"
-            print(f"{name} {peer.name:<12}{figures}", flush=True)
-        (peer.docroot / f"{_DIRECTORY}/stored.fid"[1:]).unlink()
+    for name, goal, transfer in (
+        ("GET", GOALS["get-100m"], downloading),
+        ("PUT", GOALS["put-1g"], uploading),
+    ):
+        before = {peer.name: _peak_bytes(peer) for peer in peers}
+        variants = [transfer(peer, size) for peer in peers]
+        samples = method.take_turns(name, variants, warm_up=False)
+        for peer in peers:
+            grown = (_peak_bytes(peer) - before[peer.name]) / MIB
+            mib_s = median(map(rate, samples[peer.name])) * size / MIB
+            us_mib = median(map(cpu_us, samples[peer.name])) * MIB / size
+            print(f"{name} {peer.name:<12}{mib_s:>8.0f}{us_mib:>12.1f}{grown:>22.1f}", flush=True)
+        figure = cpu_us if goal.figure is Figure.CPU_RATIO else rate
+        ours, base = samples.values()
+        values = by_round(ours, base, figure)
+        print(f"{name} beside nginx: {spread(values)}; {goal}: {goal.verdict(median(values))}")
+
+
+def downloading(peer: Peer, size: int) -> Variant[Sample]:
+    """One GET of the large file, however long a run is meant to be."""
+    return Variant(
+        peer.name, lambda _: timed(peer, lambda: download(peer.port, _LARGE_PATH, size))
+    )
+
+
+def uploading(peer: Peer, size: int, name: str = "", fields: str = "") -> Variant[Sample]:
+    """One PUT of zeros to a new path, which is free again then."""
+
+    def run(_: int) -> Sample:
+        sample = timed(peer, lambda: upload(peer.port, _STORED_PATH, size, fields))
+        (peer.docroot / _STORED_PATH[1:]).unlink()
+        return sample
+
+    return Variant(name or peer.name, run)
+
+
+def timed(peer: Peer, act: Callable[[], None]) -> Sample:
+    """One request, with what it took of the server's processor time."""
+    used_s, began = peer.cpu_s(), time.monotonic()
+    act()
+    took_s = time.monotonic() - began
+    peer.require_alive()
+    return Sample(1, took_s, took_s, peer.cpu_s() - used_s)
 
 
 def _share(peers: list[Peer]) -> None:
     print(f"\n{_DOWNLOADS} downloads at once, {_FAIR_S:.0f} s: bytes of one against the mean")
     print(f"{'':<14}{'MiB/s':>8}{'least':>8}{'5 %':>8}{'95 %':>8}{'most':>8}")
     for peer in peers:
-        got = sorted(share(peer.port, f"{_DIRECTORY}/large.fid", _DOWNLOADS, _FAIR_S))
+        got = sorted(share(peer.port, _LARGE_PATH, _DOWNLOADS, _FAIR_S))
         usual = mean(got)
         parts = (got[0], percentile(got, 0.05), percentile(got, 0.95), got[-1])
         shown = "".join(f"{part / usual:>8.2f}" for part in parts)
@@ -99,13 +141,19 @@ def download(port: int, path: str, size: int) -> None:
             missing -= got
 
 
-def upload(port: int, path: str, size: int) -> None:
+def zeros(size: int) -> Iterator[memoryview]:
+    """The content of a stored file, piece by piece."""
+    for begin in range(0, size, MIB):
+        yield _PIECE[: min(MIB, size - begin)]
+
+
+def upload(port: int, path: str, size: int, more_fields: str = "") -> None:
     """Store a file of zeros. Raises: PeerFailed unless it is created."""
     with socket.create_connection(("127.0.0.1", port), _TIMEOUT_S) as sock:
-        fields = f"Host: bench\r\nContent-Length: {size}\r\n\r\n"
+        fields = f"Host: bench\r\nContent-Length: {size}\r\n{more_fields}\r\n"
         sock.sendall(f"PUT {path} HTTP/1.1\r\n{fields}".encode())
-        for _ in range(size // MIB):
-            sock.sendall(_PIECE)
+        for piece in zeros(size):
+            sock.sendall(piece)
         head, _ = _head(sock)
         if b" 201 " not in head and b" 204 " not in head:
             raise PeerFailed(f"unexpected answer: {head!r}")
@@ -157,7 +205,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--gib", type=positive, default=10, metavar="N", help="size of it (default: %(default)s)")
-    add("--docroot-parent", type=Path, metavar="DIR", help="default: /dev/shm, else the temp dir")
+    add("--rounds", type=positive, default=1, metavar="N", help="(default: %(default)s)")
+    add(
+        "--docroot-parent",
+        type=directory,
+        metavar="DIR",
+        help="default: /dev/shm, else the temp dir",
+    )
     add("--install", action="store_true", help="install nginx and wrk by apt-get if missing")
     return parser
 
