@@ -12,7 +12,7 @@ ARGS =
 FILE = http://$(HTTP)/dev1/0/000/000/0000000001.fid
 
 .PHONY: help run test kqueue lint types clean
-.PHONY: bench bench-life bench-quick bench-growth bench-large
+.PHONY: bench bench-budgets bench-life bench-quick bench-growth bench-large
 .PHONY: bench-balance bench-poller bench-isolation
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make kqueue  the same suite on the kqueue backend, on Linux"
 	@echo "make lint    style;  make types  types"
 	@echo "make bench   measurements against peers;  make bench-life  upgrades, starts, watchers"
+	@echo "make bench-budgets  every budget of the node: goal, figure, verdict; 12 minutes"
 	@echo "make bench-quick   the guard: a minute;  make bench-growth, make bench-large"
 	@echo "make bench-balance  ways of accepting, queues;  make bench-poller  cost of mogpoll"
 	@echo "make bench-isolation   what one bad disk does to the users of the others"
@@ -49,6 +50,9 @@ lint types: $(VENV)/.tox
 
 bench: $(VENV)/.installed
 	@$(VENV)/bin/python -m bench $(ARGS)
+
+bench-budgets: $(VENV)/.installed
+	@$(VENV)/bin/python -m bench.budgets $(ARGS)
 
 bench-life: $(VENV)/.installed
 	@$(VENV)/bin/python -m bench.life $(ARGS)

@@ -54,6 +54,7 @@ def fake_python(folder: Path, script: str) -> Path:
         "lint",
         "types",
         "bench",
+        "bench-budgets",
         "bench-life",
         "bench-quick",
         "bench-growth",
