@@ -1,0 +1,85 @@
+"""In how many turns a file goes to its client."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from mogpoll import Next
+from mogstored.http.get import Download
+from mogstored.http.ranges import Span
+from tests.support.sockets import stream_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MIB = 1024 * 1024
+
+
+class Reader(threading.Thread):
+    """Counts what comes over a socket until its end."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(daemon=True)
+        self._sock = sock
+        self.received = 0
+
+    def run(self) -> None:
+        while got := len(self._sock.recv(MIB)):
+            self.received += got
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, Reader]]:
+    with stream_pair() as (ours, theirs):
+        theirs.setblocking(True)
+        reader = Reader(theirs)
+        reader.start()
+        yield ours, reader
+
+
+def verdicts(ours: socket.socket, file: Path, size: int) -> list[Next]:
+    """Send a file of that many bytes step by step; return what each step said."""
+    file.touch()
+    os.truncate(file, size)
+    session = SimpleNamespace(
+        sock=ours, finish=lambda keep_alive: Next.READ if keep_alive else Next.CLOSE
+    )
+    fd, device = os.open(file, os.O_RDONLY), cast("Any", None)
+    download = Download(b"dev1/a", fd, b"", Span(0, size), True, device)
+    said: list[Next] = []
+    while not said or said[-1] is not Next.READ:
+        select.select([], [ours], [], 30)
+        said.append(download.pump(cast("Any", session)))
+    return said
+
+
+def ended(ours: socket.socket, reader: Reader) -> int:
+    ours.shutdown(socket.SHUT_WR)
+    reader.join(30)
+    return reader.received
+
+
+def test_long_file_gives_way_often(pair: tuple[socket.socket, Reader], tmp_path: Path) -> None:
+    ours, reader = pair
+    size = 16 * MIB + 1
+    said = verdicts(ours, tmp_path / "file", size)
+    assert set(said[:-1]) <= {Next.AGAIN, Next.WRITE}
+    assert len(said) > size // (128 * 1024)
+    assert ended(ours, reader) == size
+
+
+def test_shorter_file_goes_as_far_as_the_socket_takes_it(
+    pair: tuple[socket.socket, Reader], tmp_path: Path
+) -> None:
+    ours, reader = pair
+    said = verdicts(ours, tmp_path / "file", 16 * MIB)
+    assert set(said[:-1]) <= {Next.WRITE}
+    assert ended(ours, reader) == 16 * MIB
