@@ -8,7 +8,7 @@ import mmap
 import socket
 from abc import ABC, abstractmethod
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mogpoll import Next
 
@@ -39,7 +39,7 @@ _SETTLE_S = 1.0
 class Workspace:
     """What each worker thread lends to the step it runs: a buffer for large bodies."""
 
-    BUFFER_SIZE = 1024 * 1024
+    BUFFER_SIZE: ClassVar[int] = 1024 * 1024
 
     def __init__(self) -> None:
         # A page that is never touched costs nothing; a bytearray would be filled with zeros.
@@ -60,7 +60,7 @@ class Connection(ABC):
 
     __slots__ = ("active_at", "expired", "has_slot", "service", "sock")
 
-    may_expire = False
+    may_expire: ClassVar[bool] = False
     """Whether a client of this protocol may be given up when descriptors run out."""
 
     def __init__(self, sock: socket.socket, service: Service) -> None:

@@ -15,6 +15,7 @@ import socket
 from collections.abc import Sequence
 
 from mogpoll import install_poke_handler
+from mogstored.compiled import is_compiled
 from mogstored.config.model import Config, ConfigError, ServiceConfig
 from mogstored.inherited import Inherited
 from mogstored.listeners import Address, Listener, describe, open_listener
@@ -77,6 +78,8 @@ def run(config: Config, prog: str) -> int:
 
 
 def _serve(config: Config, sites: Sequence[Site], outside: Outside) -> None:
+    if is_compiled():
+        _log.info("compiled by mypyc")
     for site in sites:
         for kind, listener in site.listeners:
             _log.info("listening for %s on %s", kind, describe(listener))

@@ -9,7 +9,7 @@ no buffer and no parser.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from mogpoll import Next, silence_ms
 from mogstored.connection import Connection, Workspace
@@ -41,7 +41,7 @@ class HTTPSession(Connection):
 
     __slots__ = ("_discard", "_lingers", "_partial", "get_only", "pending", "work")
 
-    may_expire = True
+    may_expire: ClassVar[bool] = True
 
     def __init__(self, sock: socket.socket, service: Service, get_only: bool = False) -> None:
         super().__init__(sock, service)
