@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mogstored import log
+from mogstored.compiled import is_compiled
 from tests.support.daemon import Node
 from tests.support.http import Client, compose
 
@@ -45,7 +46,8 @@ def test_messages_of_a_plain_start_and_stop() -> None:
         serve_and_stop(node)
         messages = [line.partition(": ")[2] for line in node.stderr_lines()]
     port = node.http[1]
-    assert messages == [f"listening for http on 127.0.0.1:{port}", "ready", "stopping"]
+    first = ["compiled by mypyc"] if is_compiled() else []
+    assert messages == [*first, f"listening for http on 127.0.0.1:{port}", "ready", "stopping"]
 
 
 @pytest.mark.parametrize("extra", [[], ["--worker-processes=2"]], ids=["single", "workers"])
