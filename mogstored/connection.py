@@ -103,7 +103,7 @@ class Connection(ABC):
 
         One that was busy a moment ago, or has just come, is about to say something.
         """
-        return self.is_idle() and monotonic() - self.active_at > _SETTLE_S
+        return self.is_idle() and has_settled(self.active_at)
 
     @abstractmethod
     def forget(self) -> None:
@@ -132,3 +132,8 @@ class Connection(ABC):
     def _vanish(self, error: OSError) -> Next:
         _log.debug("%s: %s", type(self).__name__, error)
         return Next.CLOSE
+
+
+def has_settled(active_at: float) -> bool:
+    """Say whether a client that was active then, and is idle, is about to say nothing."""
+    return monotonic() - active_at > _SETTLE_S

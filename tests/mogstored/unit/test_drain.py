@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
-from mogstored.connection import Connection
+from mogstored.connection import Connection, has_settled
 from mogstored.limits import Clients
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class FakeConnection:
         return self._idle
 
     def is_settled(self) -> bool:
-        return Connection.is_settled(cast("Connection", self))
+        return self._idle and has_settled(self.active_at)
 
 
 class FakePool:
