@@ -71,7 +71,7 @@ def idle_row(peer: str, growth: Growth, judged: str) -> str:
         *(f"{size / MIB:.2f}" for size in (*sizes, growth.rss_bytes, growth.pss_bytes)),
         f"{growth.rss_bytes / growth.connections:.0f}",
         str(goal or ""),
-        _verdict(goal, after.rss_bytes / MIB),
+        _verdict(goal, growth.rss_bytes / MIB),
     )
 
 

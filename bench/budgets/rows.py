@@ -28,7 +28,7 @@ ROWS = {
     "digest": Row("MD5 on the sidechannel, rate beside hashlib", disks.checksum),
     "threads": Row("200 disk threads, CPU beside 4", requests.threads),
     "hung": Row("1 of 100 devices hangs, p99 of the others", disks.hung),
-    "idle": Row("10,000 idle connections, memory of the process", crowds.memory),
+    "idle": Row("10,000 idle connections, memory they take", crowds.memory),
     "beside-idle": Row("10,000 idle connections, CPU of active ones", crowds.active_beside_idle),
     "devices": Row("500 devices, CPU beside 1", disks.many),
     "usage": Row("usage rounds of 500 devices, p99 beside none", disks.usage_round),
