@@ -97,8 +97,10 @@ def _receive(reader: int, child: int, deadline: float) -> tuple[Outcome, Answer,
     received = b""
     while (left := deadline - time.monotonic()) > 0:
         # Not by the end of file alone: processes of the experiment may have the pipe as well.
-        if not select.select([reader], [], [], min(left, 0.1))[0]:
-            if _has_ended(child):
+        # Asked first: what a process wrote before its end is there when the end is known.
+        ended = _has_ended(child)
+        if not select.select([reader], [], [], 0 if ended else min(left, 0.1))[0]:
+            if ended:
                 break
             continue
         piece = os.read(reader, 65536)

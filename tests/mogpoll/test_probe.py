@@ -193,6 +193,32 @@ def test_module_can_be_run() -> None:
     assert done.stdout.startswith(NAMES[0])
 
 
+LATE_ANSWER = """
+from mogpoll.probe import isolation
+
+class LateSelect:
+    first = True
+
+    def select(self, *arguments):
+        if self.first:
+            self.first = False
+            # Nothing for now; and then all happens before anybody looks at the child.
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            return [], [], []
+        return select.select(*arguments)
+
+import select
+isolation.select = LateSelect()
+"""
+
+
+def test_answer_given_between_two_looks_is_not_taken_for_a_crash() -> None:
+    code = made_up("return 'an answer'") + LATE_ANSWER
+    probe = Probe("--json", "--only", "made-up", code=code)
+    result = probe.results["made-up"]
+    assert (result["outcome"], result["answer"]) == ("answered", "an answer")
+
+
 # Broken promises, and experiments that go wrong
 
 

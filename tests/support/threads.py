@@ -8,15 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mogpoll.probe.sleeping import is_asleep
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
 
-# Far longer than anything here takes: who is not back by then is stuck.
-_LIMIT_S = 30.0
+# Who is not back by then is stuck.
+_LIMIT_S = PATIENCE_S
 
 
 class Running(Generic[T]):
