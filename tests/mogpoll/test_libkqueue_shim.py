@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
 
 import pytest
 
@@ -516,6 +517,14 @@ def void(_: object) -> None:
     pass
 
 
+def is_answered(handled: SimpleQueue[None]) -> bool:
+    try:
+        handled.get(timeout=0.05)
+    except Empty:
+        return False
+    return True
+
+
 def interrupt_main_thread() -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
@@ -524,15 +533,16 @@ def interrupt_main_thread() -> None:
 def test_wait_goes_on_after_signals(
     queue: kqueue, pair: Pair, on_signal: Callable[[Callable[[], None]], None]
 ) -> None:
-    handled = threading.Semaphore(0)
-    on_signal(handled.release)
+    # Its put, and not that of a lock, may be interrupted by itself.
+    handled: SimpleQueue[None] = SimpleQueue()
+    on_signal(lambda: handled.put(None))
     arm(queue, pair[0])
 
     def interrupt() -> None:
         for _ in range(10):
             interrupt_main_thread()
             # A signal that comes just before the system call does not interrupt it: repeat.
-            while not handled.acquire(timeout=0.05):
+            while not is_answered(handled):
                 interrupt_main_thread()
         pair[1].send(b"abc")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import threading
 import time
@@ -71,14 +72,21 @@ def test_sleeping_wait_hears_of_what_another_thread_arms(
 
 @contextlib.contextmanager
 def interruptions() -> Iterator[threading.Semaphore]:
-    """Signal this thread until the end, counting the signals that were handled."""
+    """Signal this thread until the end, counting the signals that were handled.
+
+    One at a time: a thread that has just got the processor back would find many, and handle each
+    in the middle of the one before. A semaphore could not be released in the middle of that.
+    """
     handled, over = threading.Semaphore(0), threading.Event()
-    previous = signal.signal(signal.SIGUSR1, lambda *_: handled.release())
+    answers: queue.SimpleQueue[None] = queue.SimpleQueue()
+    previous = signal.signal(signal.SIGUSR1, lambda *_: answers.put(None))
     target = threading.get_ident()
 
     def interrupt() -> None:
         while not over.wait(0.001):
             signal.pthread_kill(target, signal.SIGUSR1)
+            answers.get()
+            handled.release()
 
     interrupter = Running(interrupt)
     try:
