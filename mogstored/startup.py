@@ -14,7 +14,7 @@ import signal
 import socket
 from collections.abc import Sequence
 
-from mogpoll import install_poke_handler
+from mogpoll import install_poke_handler, open_poller
 from mogstored.compiled import is_compiled
 from mogstored.config.model import Config, ConfigError, ServiceConfig
 from mogstored.inherited import Inherited
@@ -47,6 +47,7 @@ def run(config: Config, prog: str) -> int:
     title = Title.prepare()
     open_log(to_syslog=config.daemonize, format_name=config.log_format)
     notifier = Notifier.from_environment(os.environ, os.getpid())
+    _require_poller()
     raise_open_files(config.maxconns)
     inherited = Inherited.from_environment(os.environ, os.getpid())
     sites = [_open_site(service, inherited) for service in config.services]
@@ -87,6 +88,13 @@ def _serve(config: Config, sites: Sequence[Site], outside: Outside) -> None:
         Master(config, sites, outside).run()
     else:
         Single(config, sites, outside).run()
+
+
+def _require_poller() -> None:
+    try:
+        open_poller().close()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot wait for events: {error}") from None
 
 
 def _open_site(service: ServiceConfig, inherited: Inherited) -> Site:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,3 +210,32 @@ def test_ipv6_address_leaves_the_port_free_for_ipv4() -> None:
             with socket.create_connection(("::1", port), 10) as client:
                 client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert client.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize(
+    ("backend", "library", "named"),
+    [
+        ("select", None, "MOGPOLL_BACKEND='select' is neither 'epoll' nor 'kqueue'"),
+        pytest.param(
+            "kqueue",
+            "/no/such/library",
+            "cannot load libkqueue from /no/such/library",
+            marks=pytest.mark.skipif(
+                hasattr(select, "kqueue"), reason="this system has a kqueue of its own"
+            ),
+        ),
+    ],
+)
+def test_queue_that_cannot_be_had(
+    docroot: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    library: str | None,
+    named: str,
+) -> None:
+    monkeypatch.setenv("MOGPOLL_BACKEND", backend)
+    if library is not None:
+        monkeypatch.setenv("MOGPOLL_LIBKQUEUE", library)
+    (line,) = refusal(docroot)
+    assert line.startswith("cannot wait for events: ")
+    assert named in line
