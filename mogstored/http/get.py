@@ -38,10 +38,16 @@ NS = 10**9
 # What is no longer than this is sent in one turn, as far as the socket takes it: other clients do
 # not wait long, and each turn costs some 15 us.
 _SHORT = 16 * 1024 * 1024
-# A longer file goes in small turns. In large ones a socket gets what its buffer has room for; the
-# kernel enlarges the buffers of those that got more, and of 64 downloads at once the slowest had
-# 0.2 to 0.6 of the mean. With these it has 0.9; docs/performance.md has the table.
+# Of more long downloads than _FEW, each goes in small turns. In large ones a socket gets what its
+# buffer has room for; the kernel enlarges the buffers of those that got more, and of 64 downloads at
+# once the slowest had 0.2 to 0.6 of the mean. With these it has 0.9; docs/performance.md has the
+# table.
 _TURN = 128 * 1024
+# Fewer share no worse than their clients' networks do, and gain by large turns.
+_FEW = 8
+# The long downloads of this process. Touched by single operations; a length that is a little old
+# makes a turn too large or too small.
+_long_ones: set[Download] = set()
 
 # Linux: keep the head until the first bytes of the file come along.
 MSG_MORE = getattr(socket, "MSG_MORE", 0)
@@ -199,7 +205,8 @@ class Download:
         self._file = file
         self._head = head
         self._offset, self._left = span
-        self._turn = _TURN if self._left > _SHORT else _SHORT
+        if self._left > _SHORT:
+            _long_ones.add(self)
         self._keep_alive = keep_alive
         self._device = device
 
@@ -213,7 +220,7 @@ class Download:
 
     def pump(self, session: HTTPSession) -> Next:
         """Send what the socket takes; the caller holds a slot of the device."""
-        turn = self._turn
+        turn = _TURN if len(_long_ones) > _FEW and self in _long_ones else _SHORT
         try:
             if self._head:
                 self._head = self._head[session.sock.send(self._head, MSG_MORE) :]
@@ -242,6 +249,7 @@ class Download:
             return Next.AGAIN
         if self._file is not None:
             self._fd = -1
+            _long_ones.discard(self)
             session.service.open_files.give(self._path, self._file)
         else:
             self.abandon()
@@ -249,6 +257,7 @@ class Download:
 
     def abandon(self) -> None:
         """Close the file."""
+        _long_ones.discard(self)
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

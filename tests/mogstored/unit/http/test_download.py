@@ -67,7 +67,25 @@ def ended(ours: socket.socket, reader: Reader) -> int:
     return reader.received
 
 
-def test_long_file_gives_way_often(pair: tuple[socket.socket, Reader], tmp_path: Path) -> None:
+@pytest.fixture
+def crowd(tmp_path: Path) -> Iterator[None]:
+    """Eight more long downloads in this process."""
+    file = tmp_path / "other"
+    file.touch()
+    device = cast("Any", None)
+    others = [
+        Download(b"dev1/b", os.open(file, os.O_RDONLY), b"", Span(0, 17 * MIB), True, device)
+        for _ in range(8)
+    ]
+    yield
+    for other in others:
+        other.abandon()
+
+
+@pytest.mark.usefixtures("crowd")
+def test_long_file_among_many_gives_way_often(
+    pair: tuple[socket.socket, Reader], tmp_path: Path
+) -> None:
     ours, reader = pair
     size = 16 * MIB + 1
     said = verdicts(ours, tmp_path / "file", size)
@@ -76,6 +94,15 @@ def test_long_file_gives_way_often(pair: tuple[socket.socket, Reader], tmp_path:
     assert ended(ours, reader) == size
 
 
+def test_long_file_among_few_does_not(pair: tuple[socket.socket, Reader], tmp_path: Path) -> None:
+    """The eight of the test before are forgotten as well."""
+    ours, reader = pair
+    said = verdicts(ours, tmp_path / "file", 16 * MIB + 1)
+    assert said.count(Next.AGAIN) <= 1
+    assert ended(ours, reader) == 16 * MIB + 1
+
+
+@pytest.mark.usefixtures("crowd")
 def test_shorter_file_goes_as_far_as_the_socket_takes_it(
     pair: tuple[socket.socket, Reader], tmp_path: Path
 ) -> None:
