@@ -39,9 +39,9 @@ NS = 10**9
 # not wait long, and each turn costs some 15 us.
 _SHORT = 16 * 1024 * 1024
 # Of more long downloads than _FEW, each goes in small turns. In large ones a socket gets what its
-# buffer has room for; the kernel enlarges the buffers of those that got more, and of 64 downloads at
-# once the slowest had 0.2 to 0.6 of the mean. With these it has 0.9; docs/performance.md has the
-# table.
+# buffer has room for; the kernel enlarges the buffers of those that got more, and of 64 downloads
+# at once the slowest had 0.2 to 0.6 of the mean. With these it has 0.9 and more;
+# docs/performance.md has the table.
 _TURN = 128 * 1024
 # Fewer share no worse than their clients' networks do, and gain by large turns.
 _FEW = 8
