@@ -24,7 +24,7 @@ from bench.load import Load
 from bench.peers import NGINX, NODE, PeerFailed, Workshop
 from bench.report import LoadError
 from bench.rounds import Method, check_answers, quiet
-from bench.values import positive, some_of
+from bench.values import add_parts, positive
 from bench.ways_out import make_signals_leave, working_place
 from bench.works import GET_1K, KIB, MIB, Work, write_content, write_files
 
@@ -211,10 +211,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.growth", description="Measure how the cost of a request grows."
     )
+    add_parts(parser, _PARTS)
     add = parser.add_argument
-    add(
-        "--parts", type=some_of(_PARTS), default=list(_PARTS), metavar="A,B", help=",".join(_PARTS)
-    )
     add("--rounds", type=positive, default=5, metavar="N", help="(default: %(default)s)")
     add("--seconds", type=positive, default=2, metavar="N", help="(default: %(default)s)")
     add("--install", action="store_true", help="install nginx and wrk by apt-get if missing")

@@ -40,6 +40,15 @@ def directory(text: str) -> Path:
     return place
 
 
+def add_parts(parser: argparse.ArgumentParser, known: Iterable[str]) -> None:
+    """Give `parser` an option that takes some of the parts; by default it is all of them."""
+    known = list(known)
+    help_text = f"of {','.join(known)}"
+    parser.add_argument(
+        "--parts", type=some_of(known), default=known, metavar="A,B", help=help_text
+    )
+
+
 def some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
     """Return what reads a list such as `A,B`: names out of `known`, in that order, each once."""
     known = list(known)

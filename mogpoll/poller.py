@@ -45,9 +45,12 @@ from __future__ import annotations
 
 import os
 import select
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mogpoll.interest import Event, Interest
 
 
@@ -105,13 +108,24 @@ def open_poller() -> Poller:
 
     **Raises:** `ValueError` for an unknown backend, `OSError` where it cannot be had.
     """
+    return find_backend()()
+
+
+def find_backend() -> Callable[[], Poller]:
+    """Return what `open_poller` makes a poller with, and make none.
+
+    libkqueue starts a thread with its first queue, which no program should have that is yet
+    to fork.
+
+    **Raises:** `ValueError` for an unknown backend, `OSError` where it cannot be had.
+    """
     if backend_name() == "epoll":
         from mogpoll.epoll import EpollPoller
 
-        return EpollPoller()
+        return EpollPoller
     from mogpoll.kqueue import KqueuePoller, find_kernel
 
-    return KqueuePoller(find_kernel())
+    return partial(KqueuePoller, find_kernel())
 
 
 def backend_name() -> str:

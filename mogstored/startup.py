@@ -14,7 +14,8 @@ import signal
 import socket
 from collections.abc import Sequence
 
-from mogpoll import install_poke_handler, open_poller
+from mogpoll import install_poke_handler
+from mogpoll.poller import find_backend
 from mogstored.compiled import is_compiled
 from mogstored.config.model import Config, ConfigError, ServiceConfig
 from mogstored.inherited import Inherited
@@ -92,7 +93,7 @@ def _serve(config: Config, sites: Sequence[Site], outside: Outside) -> None:
 
 def _require_poller() -> None:
     try:
-        open_poller().close()
+        find_backend()
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot wait for events: {error}") from None
 

@@ -18,7 +18,7 @@ from bench.isolation.plot import NoMatplotlib, draw, require_matplotlib
 from bench.isolation.table import table
 from bench.peers import PeerFailed
 from bench.report import LoadError
-from bench.values import positive, program, some_of
+from bench.values import add_parts, positive, program
 from bench.ways_out import make_signals_leave, working_place
 from tests.support.fuse.control import CannotMount
 
@@ -53,14 +53,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m bench.isolation",
         description="Measure what a bad disk does to the users of the good ones.",
     )
+    add_parts(parser, PARTS)
     add = parser.add_argument
-    add(
-        "--parts",
-        type=some_of(PARTS),
-        default=list(PARTS),
-        metavar="A,B",
-        help=f"of {','.join(PARTS)}",
-    )
     add("--rounds", type=positive, default=5, metavar="N", help="rounds of each part (default: 5)")
     add("--seconds", type=positive, default=2, metavar="N", help="seconds of one run (default: 2)")
     add("--cmogstored", type=program, metavar="PATH", help="measure this binary, too")

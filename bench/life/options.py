@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.values import positive, some_of
+from bench.values import add_parts, positive
 
 PARTS = ("digest", "watch", "start", "upgrade", "worker")
 
@@ -24,14 +24,8 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         prog="python -m bench.life",
         description="Measure what happens to a node beside its requests; about a minute.",
     )
+    add_parts(parser, PARTS)
     add = parser.add_argument
-    add(
-        "--parts",
-        type=some_of(PARTS),
-        default=list(PARTS),
-        metavar="A,B",
-        help=f"of {','.join(PARTS)}",
-    )
     add("--size", type=positive, default=1024, metavar="MIB", help="of the file to hash (1024)")
     add("--json", type=Path, metavar="FILE", help="write every sample")
     given = parser.parse_args(argv)

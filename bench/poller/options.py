@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.values import positive, some_of
+from bench.values import add_parts, positive
 
 PARTS = ("cycle", "growth", "memory", "pingpong")
 
@@ -26,14 +26,8 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         prog="python -m bench.poller",
         description="Measure mogpoll beside the bare kernel calls, selectors and asyncio; 30 s.",
     )
+    add_parts(parser, PARTS)
     add = parser.add_argument
-    add(
-        "--parts",
-        type=some_of(PARTS),
-        default=list(PARTS),
-        metavar="A,B",
-        help=f"of {','.join(PARTS)}",
-    )
     add("--rounds", type=positive, metavar="N", help="of each comparison, alternating (9)")
     add("--quick", action="store_true", help="3 short rounds")
     add("--json", type=Path, metavar="FILE", help="write every sample")

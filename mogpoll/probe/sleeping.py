@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
+
+from mogpoll.threadstate import state_of
 
 # Where nothing is shown, a thread that nobody woke for so long is taken to sleep.
 _PAUSE_S = 0.02
@@ -16,14 +17,14 @@ def is_asleep(thread: int | None, pid: int | None = None) -> bool | None:
 
     None where the system does not tell.
     """
-    task = Path(f"/proc/{pid or os.getpid()}/task/{thread}")
+    state = state_of(thread, pid)
     try:
-        state = (task / "stat").read_text(encoding="ascii", errors="replace")
-        where = (task / "wchan").read_text(encoding="ascii")
+        where = Path(f"/proc/{pid or 'self'}/task/{thread}/wchan").read_text(encoding="ascii")
     except OSError:
         return None
-    is_sleeping = state.rpartition(")")[2].split()[0] == "S"
-    return is_sleeping and not where.startswith("futex")
+    if state is None:
+        return None
+    return state == "S" and not where.startswith("futex")
 
 
 def settle(thread: int | None, pid: int | None = None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import select
+import subprocess
+import sys
 
 import pytest
 
@@ -17,6 +19,25 @@ def test_environment_names_the_backend(backend: Backend, monkeypatch: pytest.Mon
     opened.close()
     expected.close()
     assert same
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="counts what Linux lists below /proc")
+def test_backend_is_found_without_a_thread_or_a_descriptor(backend: Backend) -> None:
+    """Who forks later must not have them; libkqueue starts a thread with its first queue."""
+    code = """
+import os
+from mogpoll.poller import find_backend
+
+def counts():
+    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+
+before = counts()
+make = find_backend()
+assert counts() == before, (before, counts())
+make().close()
+"""
+    command = [sys.executable, "-P", "-c", code]
+    subprocess.run(command, env=backend.environment(), check=True, timeout=60)
 
 
 @pytest.mark.parametrize("value", ["", None])
