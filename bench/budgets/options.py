@@ -50,7 +50,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.budgets",
-        description="Measure every budget of the node: goal, figure, verdict; about 12 minutes.",
+        description="Measure every budget of the node: goal, figure, verdict; about 8 minutes.",
         # For the lines of --list.
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
