@@ -90,7 +90,13 @@ class SignalQueue:
         return self._reader.fileno()
 
     def ignore(self) -> None:
-        """Let nothing come any more: the interpreter undoes all handlers before it ends."""
+        """Let nothing come any more: the interpreter undoes all handlers before it ends.
+
+        Blocked first: one that comes while its handler is being taken away would be told
+        to the log, as an `OSError` that nobody can catch ("ignored due to race condition").
+        Source: `_PyErr_CheckSignalsTstate` in CPython's Modules/signalmodule.c.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _RECEIVED)
         for number in _RECEIVED:
             signal.signal(number, signal.SIG_IGN)
 

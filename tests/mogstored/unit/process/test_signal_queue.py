@@ -73,3 +73,23 @@ def test_wait_ends_by_itself_and_by_another_descriptor(queue: SignalQueue) -> No
     with reader, writer:
         writer.send(b"x")
         assert queue.wait(10.0, reader.fileno()) == []
+
+
+def test_handlers_are_taken_away_while_their_signals_are_blocked(
+    queue: SignalQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one that comes meanwhile is told to the log, as an error that nobody can catch."""
+    blocked: dict[int, bool] = {}
+    take_away = signal.signal
+
+    def look(number: int, handler: signal.Handlers) -> None:
+        blocked[number] = number in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        take_away(number, handler)
+
+    monkeypatch.setattr(signal, "signal", look)
+    queue.ignore()
+    monkeypatch.undo()
+    assert blocked == dict.fromkeys(set(_TOUCHED) - {signal.SIGPIPE}, True)
+    for number in _TOUCHED:
+        signal.raise_signal(number)
+    assert queue.wait(0.0) == []
