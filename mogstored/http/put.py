@@ -22,7 +22,7 @@ from mogpoll import Next, last_data_received_ms
 from mogstored.connection import Workspace
 from mogstored.http import failures, response
 from mogstored.http.chunked import ChunkedDecoder
-from mogstored.http.ranges import parse_content_range
+from mogstored.http.ranges import MAX_OFFSET, parse_content_range
 from mogstored.http.request import BadRequest, Fields, Request
 from mogstored.storage.paths import is_climbing, is_storable
 
@@ -63,6 +63,9 @@ def _start_of_range(fields: Fields) -> int:
         raise BadRequest(str(error)) from None
     if fields.chunked or fields.content_length != last - first + 1:
         raise BadRequest("Content-Range does not fit the body")
+    if last == MAX_OFFSET:
+        # Refused here, before a file is made for it; the kernel says EINVAL to the write.
+        raise BadRequest("no file is longer than 2^63-1 bytes", 507)
     return first
 
 

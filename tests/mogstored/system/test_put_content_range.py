@@ -256,6 +256,11 @@ def test_number_over_the_largest(node: Node, target: str, value: str, length: st
     wait_until_untouched(node, target)
 
 
+def test_file_that_would_be_longer_than_any(node: Node, target: str) -> None:
+    assert_refused(node.http, put_range(target, OVER - 5, b"hello"), NO_STORAGE)
+    wait_until_untouched(node, target)
+
+
 def test_repeated_field_of_one_value(node: Node, target: str) -> None:
     field = "Content-Range: bytes 0-4/*"
     with Client(node.http) as client:
