@@ -149,7 +149,7 @@ def _send(
         if request.method == b"GET":
             _keep_open(session, request.path, fd, status)
         else:
-            # Trackers look at every file there is, and would drive out what is read.
+            # Trackers look at every file there is, and would take the place of what is read.
             os.close(fd)
         return session.answer(head + content, keep_alive)
     if size > _SEQUENTIAL and hasattr(os, "posix_fadvise"):

@@ -82,9 +82,9 @@ def answer(session: HTTPSession, data: bytes) -> Next | None:
         session.pending = b""
         if size > SMALL:
             return _send_large(session, path, file, head, device)
+        service.open_files.give(path, file)
     finally:
         device.leave()
-    service.open_files.give(path, file)
     whole = head + content
     try:
         sent = session.sock.send(whole)

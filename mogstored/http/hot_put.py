@@ -54,12 +54,13 @@ def answer(session: HTTPSession, data: bytes) -> Next | None:
         return None
     try:
         service.docroot.store(path, data[begin:end])
+        service.devices.learn(path)
+        # Closes the file that was replaced, if it was kept open: the disk's work as well.
+        service.note_change(path)
     except OSError:
         return None
     finally:
         device.leave()
-    service.devices.learn(path)
-    service.note_change(path)
     session.pending = data[end:]
     created = response.short(201, True)
     try:

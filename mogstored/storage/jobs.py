@@ -74,6 +74,11 @@ class KeyedJobs(Generic[Key]):
             now = time.monotonic()
             return {key: now - began for key, began in self._running.items()}
 
+    def is_behind(self) -> bool:
+        """Say whether jobs wait for a thread."""
+        with self._lock:
+            return bool(self._queue)
+
     def look(self) -> None:
         """Add a thread if the jobs that wait would wait long."""
         with self._lock:

@@ -19,13 +19,23 @@ renamed, a device mounted over. And an open descriptor keeps a deleted file's bl
 keeps its file system from being unmounted. So a file stays open for a few seconds only,
 however often it is read; a DELETE or PUT through this process drops its path at once; and
 under pressure everything is closed.
+
+Closing can hang, as everything can that touches a disk (NFS, FUSE). So nobody closes a file
+of another device than the one he works on: who finds the table full keeps nothing, and the
+old files of each device are closed by a job of its own.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections import defaultdict
+from functools import partial
 from time import time_ns
+
+from mogpoll.stopping import signals_blocked
+from mogstored.storage.device import device_name
+from mogstored.storage.jobs import LOOK_INTERVAL_S, KeyedJobs
 
 # A file is closed after this time at least, and twice this time at most. Opening it again
 # then costs nothing that could be measured.
@@ -34,6 +44,10 @@ KEPT_S = 5.0
 # More than a tick of any kernel's clock.
 _SETTLED_NS = 100_000_000
 _SECOND_NS = 1_000_000_000
+
+# So many times it is looked whether the closing goes on, after it was begun.
+_LOOKS = 20
+_STOP_S = 1.0
 
 
 class OpenFile:
@@ -63,7 +77,7 @@ class OpenFiles:
     """At most `limit` open files by their path, each for `kept_s` seconds or twice that.
 
     **Threads:** any. `_files` is touched by single dict operations; taking a file out is
-    the claim to it. `_lock` guards the start of the thread that closes the old ones, which
+    the claim to it. `_lock` guards the start of the thread that looks for old ones, which
     alone counts the periods.
     """
 
@@ -76,20 +90,14 @@ class OpenFiles:
         self.take = self._files.pop
         self._lock = threading.Lock()
         self._sweeper: threading.Thread | None = None
+        self._closing: KeyedJobs[bytes] = KeyedJobs("open-files-job", lambda _: None)
         self._stop = threading.Event()
 
     def give(self, path: bytes, file: OpenFile) -> None:
         """Put a file back, or in; its reader must not use it any more."""
         files = self._files
-        if file.period != self._period and not self._is_young(file):
-            os.close(file.fd)
-            return
-        if len(files) >= self._limit:
-            if not self._limit:
-                os.close(file.fd)
-                return
-            self._evict()
-        if files.setdefault(path, file) is not file:
+        is_old = file.period != self._period and not self._is_young(file)
+        if is_old or len(files) >= self._limit or files.setdefault(path, file) is not file:
             os.close(file.fd)
         elif self._sweeper is None:
             self._start_sweeper()
@@ -114,16 +122,8 @@ class OpenFiles:
             sweeper = self._sweeper
         if sweeper is not None:
             sweeper.join()
+        self._closing.stop(_STOP_S)
         self.drop_all()
-
-    def _evict(self) -> None:
-        """Make room: the file that was given back longest ago comes first in the table."""
-        try:
-            oldest = next(iter(self._files))
-        except (StopIteration, RuntimeError):
-            # Empty, or changed by another thread in this instant: try at the next one.
-            return
-        self.drop(oldest)
 
     def _start_sweeper(self) -> None:
         with self._lock:
@@ -131,15 +131,31 @@ class OpenFiles:
                 self._sweeper = threading.Thread(
                     target=self._sweep, name="open-files", daemon=True
                 )
-                self._sweeper.start()
+                with signals_blocked():
+                    self._sweeper.start()
 
     def _sweep(self) -> None:
         while not self._stop.wait(self._kept_s):
             self._period += 1
+            old: defaultdict[bytes, list[bytes]] = defaultdict(list)
             for path, seen in self._files.copy().items():
                 if not self._is_young(seen):
-                    # It may be a younger one by now, and is closed as well.
-                    self.drop(path)
+                    old[device_name(path)].append(path)
+            for device, paths in old.items():
+                self._closing.submit(device, partial(self._close_old, paths))
+            self._attend()
+
+    def _attend(self) -> None:
+        """Let a device that hangs have its thread, and the others another one."""
+        for _ in range(_LOOKS):
+            if not self._closing.is_behind() or self._stop.wait(LOOK_INTERVAL_S):
+                return
+            self._closing.look()
+
+    def _close_old(self, paths: list[bytes]) -> None:
+        for path in paths:
+            # It may be a younger one by now, and is closed as well.
+            self.drop(path)
 
     def _is_young(self, file: OpenFile) -> bool:
         if not file.period:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,15 +47,44 @@ def test_second_file_of_a_path_is_closed(content: Path) -> None:
     assert not is_open(first)
 
 
-def test_one_that_was_given_back_longest_ago_makes_room(content: Path) -> None:
+def test_full_table_leaves_the_files_of_others_alone(content: Path) -> None:
+    """Closing one of them might hang, and its disk is not the one that is being read."""
     files = OpenFiles(2)
     first, second, third = (opened(content) for _ in range(3))
-    for path, file in ((b"1", first), (b"2", second)):
+    for path, file in ((b"dev1/1", first), (b"dev1/2", second), (b"dev2/3", third)):
         files.give(path, file)
-    files.give(b"1", files.take(b"1"))
-    files.give(b"3", third)
-    assert [is_open(file) for file in (first, second, third)] == [True, False, True]
+    assert [is_open(file) for file in (first, second, third)] == [True, True, False]
+    files.give(b"dev1/1", files.take(b"dev1/1"))
+    assert is_open(first), "its own place is free"
     files.close()
+
+
+def test_close_that_hangs_delays_no_other_device(
+    content: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = OpenFiles(10, kept_s=0.02)
+    hanging, other = opened(content), opened(content)
+    release = threading.Event()
+    close = os.close
+
+    def close_or_hang(fd: int) -> None:
+        if fd == hanging.fd:
+            release.wait(60)
+        close(fd)
+
+    monkeypatch.setattr(os, "close", close_or_hang)
+    try:
+        files.give(b"dev1/hangs", hanging)
+        files.give(b"dev2/is-well", other)
+        wait_until(lambda: not is_open(other), "the other file is closed")
+        assert is_open(hanging)
+        late = opened(content)
+        files.give(b"dev3/late", late)
+        wait_until(lambda: not is_open(late), "and those that come later")
+    finally:
+        release.set()
+        files.close()
+    wait_until(lambda: not is_open(hanging), "it was only late")
 
 
 def test_file_that_is_read_all_the_time_is_closed_in_the_end(content: Path) -> None:
@@ -70,7 +100,7 @@ def test_file_that_is_read_all_the_time_is_closed_in_the_end(content: Path) -> N
         return taken is None
 
     wait_until(is_gone, "the file is not kept any more")
-    assert not is_open(file)
+    wait_until(lambda: not is_open(file), "it is closed")
     files.close()
 
 
