@@ -90,6 +90,4 @@ def test_handlers_are_taken_away_while_their_signals_are_blocked(
     queue.ignore()
     monkeypatch.undo()
     assert blocked == dict.fromkeys(set(_TOUCHED) - {signal.SIGPIPE}, True)
-    for number in _TOUCHED:
-        signal.raise_signal(number)
-    assert queue.wait(0.0) == []
+    assert {signal.getsignal(number) for number in _TOUCHED} == {signal.SIG_IGN}
