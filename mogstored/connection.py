@@ -37,14 +37,18 @@ _SETTLE_S = 1.0
 
 
 class Workspace:
-    """What each worker thread lends to the step it runs: a buffer for large bodies."""
+    """What each worker thread lends to the step it runs: buffers for large bodies.
+
+    `spare` is a second one, for who receives into one while the other is still read.
+    """
 
     BUFFER_SIZE: ClassVar[int] = 1024 * 1024
 
     def __init__(self) -> None:
         # A page that is never touched costs nothing; a bytearray would be filled with zeros.
         # And the kernel fills pages four times as fast as memory that begins 16 bytes off.
-        self.buffer = memoryview(mmap.mmap(-1, self.BUFFER_SIZE, flags=mmap.MAP_PRIVATE))
+        both = memoryview(mmap.mmap(-1, 2 * self.BUFFER_SIZE, flags=mmap.MAP_PRIVATE))
+        self.buffer, self.spare = both[: self.BUFFER_SIZE], both[self.BUFFER_SIZE :]
 
 
 class Connection(ABC):

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from mogpoll import Acceptor, WorkerPool, open_poller
 from mogstored.config.model import Config, ServiceConfig
 from mogstored.connection import Connection, Workspace
+from mogstored.http.body_md5 import HashingThreads
 from mogstored.http.leftover import LINGER_S
 from mogstored.http.session import HTTPSession
 from mogstored.limits import Clients, Lingerers
@@ -105,6 +106,7 @@ class Server:
         self._lingerers = Lingerers(self._pool, LINGER_S)
         self._watchers = Watchers(self._pool, means.feed)
         self._fsck_lines = FsckLines(self._pool.resume)
+        self._hashing = HashingThreads()
         self._services = [self._make_service(site) for site in sites]
         self._refresher = Refresher(
             [service for service in self._services if service.book is not None],
@@ -166,6 +168,7 @@ class Server:
 
     def _release(self) -> None:
         self._pool.stop()
+        self._hashing.stop()
         self._poller.close()
         for service in self._services:
             service.open_files.close()
@@ -204,6 +207,7 @@ class Server:
             book=_make_book(site, devices) if site.has_sidechannel else None,
             watchers=self._watchers,
             fsck_lines=self._fsck_lines,
+            hashing=self._hashing,
             set_aio_threads=threads.set_count,
             request_stop=self._means.request_stop,
             guard=MountGuard(site.docroot) if site.config.require_mount else None,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mogstored.http.body_md5 import HashingThreads
 from mogstored.limits import Clients, Lingerers
 from mogstored.storage.device import Devices, device_name, is_device_name
 from mogstored.storage.docroot import Docroot
@@ -36,6 +37,7 @@ class Service:
     book: DeviceBook | None
     watchers: Watchers
     fsck_lines: FsckLines
+    hashing: HashingThreads
     set_aio_threads: Callable[[int], None]
     request_stop: Callable[[], None]
     guard: MountGuard | None = None

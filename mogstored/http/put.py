@@ -13,14 +13,15 @@ from __future__ import annotations
 import base64
 import contextlib
 import errno
-import hashlib
 import logging
 import os
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from mogpoll import Next, last_data_received_ms
 from mogstored.connection import Workspace
 from mogstored.http import failures, response
+from mogstored.http.body_md5 import BodyMD5
 from mogstored.http.chunked import ChunkedDecoder
 from mogstored.http.ranges import MAX_OFFSET, parse_content_range
 from mogstored.http.request import BadRequest, Fields, Request
@@ -84,7 +85,7 @@ class Upload:
         self._left = fields.content_length or 0
         self._decoder = ChunkedDecoder() if fields.chunked else None
         checked = fields.content_md5 is not None or fields.md5_in_trailer
-        self._md5 = hashlib.md5(usedforsecurity=False) if checked else None
+        self._md5 = BodyMD5(session.service.hashing) if checked else None
         self._peer = ""
 
     def advance(self, session: HTTPSession, workspace: Workspace) -> Next:
@@ -148,7 +149,12 @@ class Upload:
 
     def _receive(self, session: HTTPSession, workspace: Workspace) -> Next | int:
         """Store what has arrived; return what is next, or the status of a refusal."""
-        buffer, turn = workspace.buffer, _TURN
+        turn = _TURN
+        if self._md5 is None:
+            buffers = cycle([workspace.buffer])
+        else:
+            # One is received into while the other may still be hashed.
+            buffers = cycle([workspace.buffer, workspace.spare])
         try:
             if session.pending:
                 pending, session.pending = session.pending, b""
@@ -156,6 +162,7 @@ class Upload:
             while not self._complete():
                 if turn <= 0:
                     return Next.READ
+                buffer = next(buffers)
                 wanted = len(buffer)
                 if self._decoder is None:
                     wanted = min(wanted, self._left)
@@ -173,23 +180,28 @@ class Upload:
             raise
         except OSError as error:
             return failures.status_of(error, failures.WRITE, self._path, "write to")
+        finally:
+            if self._md5 is not None:
+                # The buffers are the thread's, and the next connection's when this returns.
+                self._md5.wait()
         return self._commit(session)
 
     def _store(self, data: memoryview) -> int:
         """Write the part of `data` that belongs to the body; return the bytes consumed."""
         if self._decoder is None:
             taken = min(self._left, len(data))
-            self._write(data[:taken])
-            self._left -= taken
-            return taken
-        pieces, taken = self._decoder.decode(data)
+            pieces = [data[:taken]]
+        else:
+            pieces, taken = self._decoder.decode(data)
+        if self._md5 is not None:
+            self._md5.begin(pieces)
         for piece in pieces:
             self._write(piece)
+        if self._decoder is None:
+            self._left -= taken
         return taken
 
     def _write(self, data: memoryview) -> None:
-        if self._md5 is not None:
-            self._md5.update(data)
         while data:
             written = os.pwrite(self._fd, data, self._offset)
             if not written:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from mogpoll import WorkerPool, open_poller
 from mogstored.connection import Connection, Workspace
+from mogstored.http.body_md5 import HashingThreads
 from mogstored.limits import Clients, Lingerers
 from mogstored.service import Service
 from mogstored.sidechannel.session import SidechannelSession
@@ -70,6 +71,7 @@ class Rig:
             book=self.book,
             watchers=self.watchers,
             fsck_lines=FsckLines(self.pool.resume),
+            hashing=HashingThreads(0),
             set_aio_threads=self.threads_asked.append,
             request_stop=self.stop_asked.set,
         )

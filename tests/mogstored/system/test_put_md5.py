@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -198,6 +200,37 @@ def test_eight_megabytes_in_chunks(node: Node, target: str) -> None:
     with Client(node.http) as client:
         assert_created(client.request(put_chunked(target, coded, ANNOUNCED)))
     assert node.path(target).read_bytes() == body
+
+
+@pytest.mark.parametrize("size", [None, 400_001], ids=["length", "chunked"])
+def test_many_large_bodies_at_once(node: Node, target: str, size: int | None) -> None:
+    """Hashing goes on beside the receiving; no body's digest may see another's bytes."""
+    bodies = [random.Random(number).randbytes(9_000_000) for number in range(6)]
+    wrong = bodies[1:] + bodies[:1]
+
+    def upload(number: int) -> list[int]:
+        body = bodies[number]
+        with Client(node.http) as client:
+            return [
+                client.request(
+                    put(name, body, field)
+                    if size is None
+                    else put_chunked(name, chunks(body, size), field)
+                ).status
+                for name, field in [
+                    (f"{target}.{number}", f"Content-MD5: {md5_of(body)}"),
+                    (f"{target}.{number}.wrong", f"Content-MD5: {md5_of(wrong[number])}"),
+                    (f"{target}.{number}", f"Content-MD5: {md5_of(body)}"),
+                ]
+            ]
+
+    with ThreadPoolExecutor(len(bodies)) as clients:
+        statuses = list(clients.map(upload, range(len(bodies))))
+    assert statuses == [[201, 400, 201]] * len(bodies)
+    for number, body in enumerate(bodies):
+        assert node.path(f"{target}.{number}").read_bytes() == body
+        node.path(f"{target}.{number}").unlink()
+        assert not node.path(f"{target}.{number}.wrong").exists()
 
 
 def test_digest_of_a_part_covers_the_part(node: Node, target: str) -> None:
