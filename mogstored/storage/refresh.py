@@ -28,6 +28,11 @@ STUCK_S = 2.0
 _ROUND_S = 30.0
 _STOP_S = 1.0
 
+# After each device its thread rests for so many times as long as the device took. Hundreds of
+# devices in a row would be felt by requests, which share the interpreter with the round.
+_REST = 2.0
+_MAX_REST_S = 0.002
+
 
 class Scanned(Protocol):
     """A service, as far as it concerns the refresher."""
@@ -152,7 +157,10 @@ class Refresher:
             self._jobs.submit(_Key(book, devid), partial(self._refresh, book, devid))
 
     def _refresh(self, book: DeviceBook, devid: int) -> None:
+        began = time.monotonic()
         book.refresh(devid, write=self._writes_files, relieve=self._relieve)
+        took_s = time.monotonic() - began
+        self._stopping.wait(min(_REST * took_s, _MAX_REST_S))
 
     def _note_finished(self, key: _Key) -> None:
         with self._lock:
