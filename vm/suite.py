@@ -54,8 +54,10 @@ def test(driver: Driver, arguments: Sequence[str], offline: bool) -> int:
     login = driver.login()
     _send_packages(driver, offline)
     place = results(name)
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
+    # A run that fails early must not look like the last one; what people wrote beside stays.
+    for result in (_LOG, *_FETCHED):
+        (place / result).unlink(missing_ok=True)
     patience = driver.patience()
     environment = f"MOG_TEST_PATIENCE={patience:g}"
     limit = f"--timeout={_TEST_TIMEOUT_S * patience:g}"

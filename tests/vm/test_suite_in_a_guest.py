@@ -60,6 +60,15 @@ def test_old_results_are_not_taken_for_new_ones(lab: Lab) -> None:
     assert not (lab.results / "junit.xml").exists()
 
 
+def test_notes_beside_the_results_stay(lab: Lab) -> None:
+    note = lab.results / "README.md"
+    note.parent.mkdir(parents=True)
+    note.write_text("what was run\n")
+    lab.programs.answer(("suite.sh", 0, "12 passed"), *FILES)
+    assert lab.vm("test", "imaged") == 0
+    assert (note.read_text(), (lab.results / "run.log").exists()) == ("what was run\n", True)
+
+
 def test_provisioning_is_roots_and_names_the_packages(lab: Lab) -> None:
     lab.programs.answer(("suite.sh", 0, ""), *FILES)
     assert lab.vm("test", "imaged") == 0
