@@ -53,15 +53,14 @@ def answer(session: HTTPSession, data: bytes) -> Next | None:
     if path is None:
         return None
     service = session.service
-    file = service.open_files.take(path, None)
-    if file is None:
-        return None
     device = service.devices.of(path)
     if not device.try_enter(session):
-        service.open_files.give(path, file)
         return None
-    fd, size = file.fd, file.size
     try:
+        file = service.open_files.take(path, None)
+        if file is None:
+            return None
+        fd, size = file.fd, file.size
         content = None
         try:
             status = os.fstat(fd)

@@ -52,6 +52,7 @@ class KeyedJobs(Generic[Key]):
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._stopped = False
+        self._complained = False
         self._ended = 0
         self._ended_at_look = 0
         self._looked_at = 0.0
@@ -73,11 +74,6 @@ class KeyedJobs(Generic[Key]):
         with self._lock:
             now = time.monotonic()
             return {key: now - began for key, began in self._running.items()}
-
-    def is_behind(self) -> bool:
-        """Say whether jobs wait for a thread."""
-        with self._lock:
-            return bool(self._queue)
 
     def look(self) -> None:
         """Add a thread if the jobs that wait would wait long."""
@@ -117,11 +113,22 @@ class KeyedJobs(Generic[Key]):
             return len(self._threads)
 
     def _start_thread(self) -> None:
-        """Start one; the caller holds `_lock`."""
+        """Start one, if the system has one to spare; the caller holds `_lock`.
+
+        If not, the jobs wait until somebody looks again.
+        """
         thread = threading.Thread(target=self._main, name=self._name, daemon=True)
+        try:
+            with signals_blocked():
+                thread.start()
+        except RuntimeError as error:
+            if not self._complained:
+                _log.error("no thread for %s: %s", self._name, error)
+            self._complained = True
+            return
+        self._complained = False
+        # It waits for the lock, should it have come so far.
         self._threads.add(thread)
-        with signals_blocked():
-            thread.start()
 
     def _main(self) -> None:
         while (job := self._take()) is not None:

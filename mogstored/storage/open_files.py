@@ -20,9 +20,9 @@ keeps its file system from being unmounted. So a file stays open for a few secon
 however often it is read; a DELETE or PUT through this process drops its path at once; and
 under pressure everything is closed.
 
-Closing can hang, as everything can that touches a disk (NFS, FUSE). So nobody closes a file
-of another device than the one he works on: who finds the table full keeps nothing, and the
-old files of each device are closed by a job of its own.
+Closing can hang (see `closers`), so nobody closes a file of another device than the one he
+works on. Who finds the table full closes what he has read: what is in there stays, for those
+few seconds.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
-from functools import partial
-from time import time_ns
+from collections.abc import Callable
+from time import monotonic, time_ns
 
 from mogpoll.stopping import signals_blocked
+from mogstored.storage.closers import Closers
 from mogstored.storage.device import device_name
-from mogstored.storage.jobs import LOOK_INTERVAL_S, KeyedJobs
 
 # A file is closed after this time at least, and twice this time at most. Opening it again
 # then costs nothing that could be measured.
@@ -45,8 +45,8 @@ KEPT_S = 5.0
 _SETTLED_NS = 100_000_000
 _SECOND_NS = 1_000_000_000
 
-# So many times it is looked whether the closing goes on, after it was begun.
-_LOOKS = 20
+# Who is out of descriptors waits for this long until files are closed; the stop, for that.
+_PRESSURE_S = 0.1
 _STOP_S = 1.0
 
 
@@ -78,7 +78,7 @@ class OpenFiles:
 
     **Threads:** any. `_files` is touched by single dict operations; taking a file out is
     the claim to it. `_lock` guards the start of the thread that looks for old ones, which
-    alone counts the periods.
+    alone counts the periods. Who gives or drops a file has a slot of its device.
     """
 
     def __init__(self, limit: int, kept_s: float = KEPT_S) -> None:
@@ -90,7 +90,7 @@ class OpenFiles:
         self.take = self._files.pop
         self._lock = threading.Lock()
         self._sweeper: threading.Thread | None = None
-        self._closing: KeyedJobs[bytes] = KeyedJobs("open-files-job", lambda _: None)
+        self._closers = Closers()
         self._stop = threading.Event()
 
     def give(self, path: bytes, file: OpenFile) -> None:
@@ -102,60 +102,59 @@ class OpenFiles:
         elif self._sweeper is None:
             self._start_sweeper()
 
-    def drop(self, path: bytes) -> bool:
+    def drop(self, path: bytes) -> None:
         """Close the file of this path, whose name shows another file or none from now on."""
         file = self._files.pop(path, None)
-        if file is None:
-            return False
-        os.close(file.fd)
-        return True
+        if file is not None:
+            os.close(file.fd)
 
     def drop_all(self) -> int:
-        """Close every file that nobody reads now; return their number."""
-        return sum(self.drop(path) for path in self._files.copy())
+        """Close every file that nobody reads now.
+
+        Return how many were closed within a moment; those of a disk that hangs are not.
+        """
+        before = self._closers.closed
+        if self._take_out(lambda _: True):
+            self._closers.attend(_PRESSURE_S)
+        return self._closers.closed - before
 
     def close(self) -> None:
-        """End the thread and close all files."""
+        """End the thread and close all files, but for those of disks that hang."""
         self._limit = 0
         self._stop.set()
         with self._lock:
             sweeper = self._sweeper
         if sweeper is not None:
             sweeper.join()
-        self._closing.stop(_STOP_S)
-        self.drop_all()
+        self._take_out(lambda _: True)
+        self._closers.stop(_STOP_S)
+
+    def _take_out(self, is_due: Callable[[OpenFile], bool]) -> bool:
+        """Have the files that are due closed; False if there are none."""
+        due: defaultdict[bytes, list[int]] = defaultdict(list)
+        for path, seen in self._files.copy().items():
+            # It may be a younger one by now, and goes as well.
+            if is_due(seen) and (file := self._files.pop(path, None)) is not None:
+                due[device_name(path)].append(file.fd)
+        for device, fds in due.items():
+            self._closers.close_soon(device, fds)
+        return bool(due)
 
     def _start_sweeper(self) -> None:
         with self._lock:
             if self._sweeper is None and not self._stop.is_set():
-                self._sweeper = threading.Thread(
-                    target=self._sweep, name="open-files", daemon=True
-                )
+                sweeper = threading.Thread(target=self._sweep, name="open-files", daemon=True)
                 with signals_blocked():
-                    self._sweeper.start()
+                    sweeper.start()
+                self._sweeper = sweeper
 
     def _sweep(self) -> None:
-        while not self._stop.wait(self._kept_s):
+        began = monotonic()
+        while not self._stop.wait(max(0.0, self._kept_s - (monotonic() - began))):
+            began = monotonic()
             self._period += 1
-            old: defaultdict[bytes, list[bytes]] = defaultdict(list)
-            for path, seen in self._files.copy().items():
-                if not self._is_young(seen):
-                    old[device_name(path)].append(path)
-            for device, paths in old.items():
-                self._closing.submit(device, partial(self._close_old, paths))
-            self._attend()
-
-    def _attend(self) -> None:
-        """Let a device that hangs have its thread, and the others another one."""
-        for _ in range(_LOOKS):
-            if not self._closing.is_behind() or self._stop.wait(LOOK_INTERVAL_S):
-                return
-            self._closing.look()
-
-    def _close_old(self, paths: list[bytes]) -> None:
-        for path in paths:
-            # It may be a younger one by now, and is closed as well.
-            self.drop(path)
+            self._take_out(lambda seen: not self._is_young(seen))
+            self._closers.attend(self._kept_s)
 
     def _is_young(self, file: OpenFile) -> bool:
         if not file.period:

@@ -196,3 +196,17 @@ def test_same_key_never_runs_twice_at_a_time(desk: Desk, impatient: None) -> Non
         desk.jobs.look()
     wait_until(lambda: not desk.jobs.running(), "nothing runs")
     assert set(most) == {1}
+
+
+def test_jobs_wait_while_the_system_has_no_threads(
+    desk: Desk, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    desk.jobs.submit(1, _nothing)
+    desk.jobs.look()
+    assert desk.jobs.size == 0
+    monkeypatch.undo()
+    desk.await_finished(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_second_file_of_a_path_is_closed(content: Path) -> None:
     assert not is_open(first)
 
 
+def test_under_pressure_all_files_are_closed_and_counted(content: Path) -> None:
+    files = OpenFiles(10)
+    given = [opened(content) for _ in range(4)]
+    for number, file in enumerate(given):
+        files.give(b"dev%d/x" % number, file)
+    assert files.drop_all() == 4
+    assert not any(is_open(file) for file in given)
+    assert files.drop_all() == 0
+    files.close()
+
+
 def test_full_table_leaves_the_files_of_others_alone(content: Path) -> None:
     """Closing one of them might hang, and its disk is not the one that is being read."""
     files = OpenFiles(2)
@@ -59,32 +71,49 @@ def test_full_table_leaves_the_files_of_others_alone(content: Path) -> None:
     files.close()
 
 
-def test_close_that_hangs_delays_no_other_device(
-    content: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = OpenFiles(10, kept_s=0.02)
-    hanging, other = opened(content), opened(content)
+@pytest.fixture
+def hanging(content: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenFile]:
+    """A file whose close takes until the end of the test."""
+    file = opened(content)
     release = threading.Event()
     close = os.close
 
     def close_or_hang(fd: int) -> None:
-        if fd == hanging.fd:
+        if fd == file.fd:
             release.wait(60)
         close(fd)
 
     monkeypatch.setattr(os, "close", close_or_hang)
-    try:
-        files.give(b"dev1/hangs", hanging)
-        files.give(b"dev2/is-well", other)
-        wait_until(lambda: not is_open(other), "the other file is closed")
-        assert is_open(hanging)
-        late = opened(content)
-        files.give(b"dev3/late", late)
-        wait_until(lambda: not is_open(late), "and those that come later")
-    finally:
-        release.set()
-        files.close()
-    wait_until(lambda: not is_open(hanging), "it was only late")
+    yield file
+    release.set()
+    wait_until(lambda: not is_open(file), "it was only late")
+
+
+def test_close_that_hangs_delays_no_other_device(content: Path, hanging: OpenFile) -> None:
+    files = OpenFiles(10, kept_s=0.02)
+    behind, other, late = (opened(content) for _ in range(3))
+    files.give(b"dev1/hangs", hanging)
+    files.give(b"dev1/behind", behind)
+    files.give(b"dev2/is-well", other)
+    wait_until(lambda: not is_open(other), "the other file is closed")
+    files.give(b"dev3/late", late)
+    wait_until(lambda: not is_open(late), "and those that come later")
+    assert is_open(hanging)
+    assert is_open(behind)
+    assert files.take(b"dev1/behind", None) is None, "it takes nobody's place"
+    files.close()
+
+
+def test_close_that_hangs_holds_up_nobody_under_pressure(content: Path, hanging: OpenFile) -> None:
+    files = OpenFiles(10)
+    others = [opened(content) for _ in range(3)]
+    files.give(b"dev1/hangs", hanging)
+    for number, file in enumerate(others):
+        files.give(b"dev2/%d" % number, file)
+    assert files.drop_all() == 3
+    assert not any(is_open(file) for file in others)
+    assert is_open(hanging)
+    files.close()
 
 
 def test_file_that_is_read_all_the_time_is_closed_in_the_end(content: Path) -> None:
