@@ -42,7 +42,9 @@ class BodyMD5:
         """Hash `pieces`, in order. They must stay as they are until `wait` was called."""
         self.wait()
         handed = None
-        if sum(map(len, pieces)) >= _WORTH_HANDING_OVER:
+        size = sum(map(len, pieces))
+        # hashlib does not let go of the interpreter for small pieces.
+        if size >= _WORTH_HANDING_OVER and size > 2047 * len(pieces):
             handed = self._threads.hand_over(self._md5.update, pieces)
         if handed is None:
             _hash(self._md5.update, pieces)
@@ -53,6 +55,8 @@ class BodyMD5:
         handed, self._under_way = self._under_way, None
         if handed is not None:
             handed.done.acquire()
+            if handed.error is not None:
+                raise handed.error
 
     def digest(self) -> bytes:
         """Return the digest, 16 bytes, of all that was begun."""
@@ -79,13 +83,15 @@ class HashingThreads:
 
     def hand_over(self, update: _Update, pieces: Sequence[memoryview]) -> _Handed | None:
         """Have a thread call `update` with each of `pieces`, if one is free; None if not."""
+        handed = _Handed(update, pieces)
         with self._lock:
             if self._busy >= self._count:
                 return None
-            if self._busy == self._started and not self._start_thread():
-                return None
             self._busy += 1
-        handed = _Handed(update, pieces)
+            is_wanted = self._busy > self._started
+            self._started += is_wanted
+        if is_wanted and not self._start_thread():
+            return None
         self._queue.put(handed)
         return handed
 
@@ -97,39 +103,51 @@ class HashingThreads:
             self._queue.put(None)
 
     def _start_thread(self) -> bool:
-        """Start one, if the system allows it; the caller holds `_lock`."""
+        """Start the thread that was counted as started and busy, if the system allows it."""
         try:
             with signals_blocked():
                 threading.Thread(target=self._main, name="md5", daemon=True).start()
         except RuntimeError:
             # No more threads for this process or user.
+            with self._lock:
+                self._started -= 1
+                self._busy -= 1
             return False
-        self._started += 1
         return True
 
     def _main(self) -> None:
         while (handed := self._queue.get()) is not None:
-            _hash(handed.update, handed.pieces)
+            try:
+                _hash(handed.update, handed.pieces)
+            except BaseException as error:
+                handed.error = error
             # Free before done, so that whoever waits finds a free thread for the next.
             with self._lock:
                 self._busy -= 1
             handed.done.release()
+            # It would keep a buffer for as long as there is nothing to do.
+            del handed
 
 
 class _Handed:
-    """Pieces on their way into a digest. Whoever may `acquire` `done` knows them in there."""
+    """Pieces on their way into a digest.
+
+    Whoever may `acquire` `done` knows them in there, or why they are not.
+    """
 
     def __init__(self, update: _Update, pieces: Sequence[memoryview]) -> None:
         self.update = update
         self.pieces = pieces
+        self.error: BaseException | None = None
         self.done = threading.Lock()
         self.done.acquire()
 
 
 def _count_processors() -> int:
-    # Python 3.13: those that this process may use, which can be fewer.
-    count: int | None = getattr(os, "process_cpu_count", os.cpu_count)()
-    return count or 1
+    """Return how many this process may use, where the system knows; else how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _hash(update: _Update, pieces: Sequence[memoryview]) -> None:

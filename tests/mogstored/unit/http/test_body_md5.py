@@ -135,6 +135,26 @@ def test_system_without_threads_to_spare(
     assert md5.digest() == hashlib.md5(bytes(4 * LARGE), usedforsecurity=False).digest()
 
 
+def test_pieces_that_hold_the_interpreter_are_not_handed_over(
+    make_threads: Callable[[int], HashingThreads],
+) -> None:
+    before = _hashing()
+    md5 = BodyMD5(make_threads(1))
+    pieces = [memoryview(b"x" * 1000)] * 400
+    md5.begin(pieces)
+    assert md5.digest() == hashlib.md5(b"x" * 400_000, usedforsecurity=False).digest()
+    assert _hashing() == before
+
+
+def test_error_is_the_receivers(make_threads: Callable[[int], HashingThreads]) -> None:
+    threads = make_threads(1)
+    md5 = BodyMD5(threads)
+    md5.begin([memoryview(bytes(2 * LARGE))[::2]])  # hashlib wants it in one piece
+    with pytest.raises(BufferError):
+        md5.wait()
+    assert threads.hand_over(lambda _: None, []) is not None, "the thread goes on"
+
+
 def test_after_the_stop_nothing_is_handed_over(
     make_threads: Callable[[int], HashingThreads],
 ) -> None:
