@@ -28,8 +28,9 @@ STUCK_S = 2.0
 _ROUND_S = 30.0
 _STOP_S = 1.0
 
-# After each device its thread rests for so many times as long as the device took. Hundreds of
-# devices in a row would be felt by requests, which share the interpreter with the round.
+# After each device its thread rests for so many times as long as the device took, unless
+# somebody waits for the round. Hundreds of devices in a row would be felt by requests, which
+# share the interpreter with it.
 _REST = 2.0
 _MAX_REST_S = 0.002
 
@@ -68,7 +69,7 @@ class Refresher:
     should write files.
 
     **Threads:** made, started and stopped by the main thread, after the last fork. `_lock`
-    guards the rounds, `_warned`, and the order of what the books are told.
+    guards the rounds, `_warned`, `_awaited`, and the order of what the books are told.
     """
 
     def __init__(
@@ -90,6 +91,8 @@ class Refresher:
         self._listing: dict[DeviceBook, _Round] = {}
         self._rounds: list[_Round] = []
         self._warned: set[_Key] = set()
+        # How many wait for rounds to end: the start, and watchers.
+        self._awaited = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refresh", daemon=True)
         for book in self._books:
@@ -97,7 +100,7 @@ class Refresher:
 
     def start_first_round(self, timeout_s: float) -> None:
         """Look at everything once; return when done, without those that hang."""
-        self._run_rounds(self._books, timeout_s)
+        self._run_awaited(self._books, timeout_s)
 
     def start(self) -> None:
         """Go on looking, the interval after the end of each round."""
@@ -117,7 +120,17 @@ class Refresher:
             self._run_rounds(self._books, _ROUND_S)
 
     def _rescan(self, book: DeviceBook, timeout_s: float) -> None:
-        self._run_rounds([book], timeout_s)
+        self._run_awaited([book], timeout_s)
+
+    def _run_awaited(self, books: list[DeviceBook], timeout_s: float) -> None:
+        """Run rounds that somebody waits for: without rests."""
+        with self._lock:
+            self._awaited += 1
+        try:
+            self._run_rounds(books, timeout_s)
+        finally:
+            with self._lock:
+                self._awaited -= 1
 
     def _run_rounds(self, books: list[DeviceBook], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -160,7 +173,8 @@ class Refresher:
         began = time.monotonic()
         book.refresh(devid, write=self._writes_files, relieve=self._relieve)
         took_s = time.monotonic() - began
-        self._stopping.wait(min(_REST * took_s, _MAX_REST_S))
+        if not self._awaited:
+            self._stopping.wait(min(_REST * took_s, _MAX_REST_S))
 
     def _note_finished(self, key: _Key) -> None:
         with self._lock:
