@@ -15,6 +15,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from mogpoll import Acceptor, WorkerPool, open_poller
+from mogpoll.stopping import signals_blocked
 from mogstored.config.model import Config, ServiceConfig
 from mogstored.connection import Connection, Workspace
 from mogstored.http.body_md5 import HashingThreads
@@ -163,7 +164,8 @@ class Server:
         else:
             # Closing a file can hang, too.
             releasing = threading.Thread(target=self._release, name="release", daemon=True)
-            releasing.start()
+            with signals_blocked():
+                releasing.start()
             releasing.join(max(_CLEAN_UP_S, deadline - monotonic()))
 
     def _release(self) -> None:
