@@ -41,11 +41,11 @@ class Closers:
             self._added += len(left) - before
         self._jobs.submit(device, partial(self._close, device))
 
-    def attend(self, timeout_s: float) -> None:
+    def attend(self, timeout_s: float, stop: threading.Event | None = None) -> None:
         """See to it that devices that hang do not keep the others waiting.
 
-        Return when everything is closed, or after the time. Whoever hands over calls this, or
-        has another thread call it.
+        Return when everything is closed, after the time, or soon after `stop` is set. Whoever
+        hands over calls this, or has another thread call it.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -54,7 +54,7 @@ class Closers:
                 if self._changed.wait_for(lambda: self._closed == self._added, rest_s):
                     return
             self._jobs.look()
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or (stop is not None and stop.is_set()):
                 return
 
     @property
@@ -65,8 +65,9 @@ class Closers:
 
     def stop(self, timeout_s: float) -> None:
         """Close what can be closed in time, and end the threads that do not hang."""
+        deadline = time.monotonic() + timeout_s
         self.attend(timeout_s)
-        self._jobs.stop(timeout_s)
+        self._jobs.stop(max(0.0, deadline - time.monotonic()))
 
     def _close(self, device: bytes) -> None:
         while True:

@@ -27,6 +27,7 @@ few seconds.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import defaultdict
@@ -144,9 +145,10 @@ class OpenFiles:
         with self._lock:
             if self._sweeper is None and not self._stop.is_set():
                 sweeper = threading.Thread(target=self._sweep, name="open-files", daemon=True)
-                with signals_blocked():
+                # Without a thread to spare there is none; the next file that is given tries again.
+                with contextlib.suppress(RuntimeError), signals_blocked():
                     sweeper.start()
-                self._sweeper = sweeper
+                    self._sweeper = sweeper
 
     def _sweep(self) -> None:
         began = monotonic()
@@ -154,7 +156,7 @@ class OpenFiles:
             began = monotonic()
             self._period += 1
             self._take_out(lambda seen: not self._is_young(seen))
-            self._closers.attend(self._kept_s)
+            self._closers.attend(self._kept_s, self._stop)
 
     def _is_young(self, file: OpenFile) -> bool:
         if not file.period:

@@ -56,25 +56,50 @@ def test_file_that_is_closed_already_stops_nothing(closers: Closers) -> None:
     assert not any(_is_open(fd) for fd in fds[1:])
 
 
-def test_stop_does_not_wait_for_a_device_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    hanging, behind, other = _open_many(3)
-    begun, release = threading.Event(), threading.Event()
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """What lets a close that hangs go on."""
+    release = threading.Event()
+    yield release
+    release.set()
+
+
+@pytest.fixture
+def hanging(release: threading.Event, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A descriptor whose close hangs until `release`."""
+    (hanging,) = _open_many(1)
     close = os.close
 
     def close_or_hang(fd: int) -> None:
         if fd == hanging:
-            begun.set()
             release.wait(60)
         close(fd)
 
     monkeypatch.setattr(os, "close", close_or_hang)
+    return hanging
+
+
+def test_stop_does_not_wait_for_a_device_that_hangs(
+    hanging: int, release: threading.Event
+) -> None:
+    behind, other = _open_many(2)
     closers = Closers()
-    try:
-        closers.close_soon(b"dev1", [hanging, behind])
-        assert begun.wait(30)
-        closers.close_soon(b"dev2", [other])
-        closers.stop(0.5)
-        assert [_is_open(fd) for fd in (hanging, behind, other)] == [True, True, False]
-    finally:
-        release.set()
+    closers.close_soon(b"dev1", [hanging, behind])
+    closers.close_soon(b"dev2", [other])
+    closers.stop(0.5)
+    assert [_is_open(fd) for fd in (hanging, behind, other)] == [True, True, False]
+    release.set()
     wait_until(lambda: not _is_open(behind), "the rest is closed when it answers")
+
+
+def test_who_attends_leaves_when_told(hanging: int) -> None:
+    """Else the node's stop would wait, for as long as files are kept, for a disk that hangs."""
+    closers = Closers()
+    closers.close_soon(b"dev1", [hanging])
+    stop = threading.Event()
+    attending = threading.Thread(target=closers.attend, args=(300.0, stop), daemon=True)
+    attending.start()
+    stop.set()
+    attending.join(30.0)
+    assert not attending.is_alive()
+    closers.stop(0.1)

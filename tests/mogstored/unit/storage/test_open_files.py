@@ -147,6 +147,22 @@ def test_file_that_its_reader_held_for_too_long_is_closed_when_it_is_given_back(
     files.close()
 
 
+def test_files_are_given_while_the_system_has_no_threads(
+    content: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    files = OpenFiles(10, kept_s=0.02)
+    first, second = opened(content), opened(content)
+    files.give(b"dev1/1", first)
+    monkeypatch.undo()
+    files.give(b"dev1/2", second)
+    wait_until(lambda: not is_open(first), "it is looked after from then on")
+    files.close()
+
+
 def test_table_without_room_keeps_nothing(content: Path) -> None:
     files = OpenFiles(0)
     file = opened(content)
