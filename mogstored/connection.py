@@ -37,18 +37,22 @@ _SETTLE_S = 1.0
 
 
 class Workspace:
-    """What each worker thread lends to the step it runs: buffers for large bodies.
+    """What each worker thread lends to the step it runs: memory for large bodies.
 
-    `spare` is a second one, for who receives into one while the other is still read.
+    `buffer` is one piece. `ring` is more of them, smaller ones, for who receives into one while
+    others are still read; `buffer` is part of it.
     """
 
     BUFFER_SIZE: ClassVar[int] = 1024 * 1024
+    RING_SIZE: ClassVar[int] = 4
 
     def __init__(self) -> None:
         # A page that is never touched costs nothing; a bytearray would be filled with zeros.
         # And the kernel fills pages four times as fast as memory that begins 16 bytes off.
-        both = memoryview(mmap.mmap(-1, 2 * self.BUFFER_SIZE, flags=mmap.MAP_PRIVATE))
-        self.buffer, self.spare = both[: self.BUFFER_SIZE], both[self.BUFFER_SIZE :]
+        whole = memoryview(mmap.mmap(-1, 2 * self.BUFFER_SIZE, flags=mmap.MAP_PRIVATE))
+        self.buffer = whole[: self.BUFFER_SIZE]
+        part = len(whole) // self.RING_SIZE
+        self.ring = [whole[begin : begin + part] for begin in range(0, len(whole), part)]
 
 
 class Connection(ABC):

@@ -132,6 +132,11 @@ class Device:
             admitted = self._admit()
         self._let_go_on(admitted)
 
+    def is_wanted(self) -> bool:
+        """Say whether a slot that is left now would be of use to somebody else."""
+        with self._lock:
+            return bool(self._line or self._borrowed)
+
     def load(self) -> Load:
         """Say how many slots are taken, how many of them borrowed, and how many wait."""
         with self._lock:

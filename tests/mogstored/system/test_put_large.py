@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.http import Client
-from tests.support.puts import CHUNKED, assert_created, chunk, put_head
+from tests.support.puts import CHUNKED, assert_created, chunk, md5_of, put_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,10 +39,14 @@ def _stream(client: Client, node: Node, piece: bytes, count: int) -> int:
 
 
 @pytest.mark.slow
-def test_three_hundred_megabytes(node: Node, large_target: str) -> None:
+@pytest.mark.parametrize("is_checked", [False, True], ids=["plain", "md5"])
+def test_three_hundred_megabytes(node: Node, large_target: str, is_checked: bool) -> None:
     piece = bytes(range(256)) * (MIB // 256)
+    fields = [f"Content-Length: {300 * MIB}"]
+    if is_checked:
+        fields.append(f"Content-MD5: {md5_of(piece * 300)}")
     with Client(node.http, timeout=30.0) as client:
-        client.send(put_head(large_target, f"Content-Length: {300 * MIB}"))
+        client.send(put_head(large_target, *fields))
         grown = _stream(client, node, piece, 300)
         assert_created(client.read_response())
     assert grown < GROWTH

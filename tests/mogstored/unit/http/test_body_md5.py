@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mogstored.http.body_md5 import BodyMD5, HashingThreads
+from mogstored.http.body_md5 import BodyMD5, HashingThreads, _Handed, _Line
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -42,21 +42,24 @@ def _hashing() -> set[threading.Thread]:
 
 
 def _receive(threads: HashingThreads, seed: int) -> bool:
-    """Take the digest of a body that passes through two halves of one buffer."""
+    """Take the digest of a body that passes through the parts of a ring."""
     source = random.Random(seed)
     expected = hashlib.md5(usedforsecurity=False)
-    halves = [bytearray(2 * LARGE), bytearray(2 * LARGE)]
+    parts = 3
+    ring = [bytearray(2 * LARGE) for _ in range(parts)]
     md5 = BodyMD5(threads)
-    for number in range(40):
+    for number in range(60):
         data = source.randbytes(source.choice([0, 1, 5000, LARGE, 2 * LARGE]))
-        half = memoryview(halves[number % 2])[: len(data)]
-        half[:] = data
+        md5.wait(parts - 1)
+        part = memoryview(ring[number % parts])[: len(data)]
+        part[:] = data
         expected.update(data)
         cut = source.randint(0, len(data))
-        md5.begin([half[:cut], half[cut:]])
+        md5.begin([part[:cut], part[cut:]])
         if source.random() < 0.1:
             md5.wait()
-            halves = [bytearray(2 * LARGE), bytearray(2 * LARGE)]
+            for each in ring:
+                each[:] = bytes(2 * LARGE)
     return md5.digest() == expected.digest()
 
 
@@ -100,14 +103,9 @@ def test_large_pieces_are_handed_over(make_threads: Callable[[int], HashingThrea
 def test_nobody_waits_for_a_busy_thread(make_threads: Callable[[int], HashingThreads]) -> None:
     threads = make_threads(1)
     busy, release = threading.Event(), threading.Event()
-
-    def work(_: memoryview) -> None:
-        busy.set()
-        release.wait(60)
-
-    handed = threads.hand_over(work, [memoryview(b"")])
+    handed = _handed_that_waits(busy, release)
+    assert threads.hand_over(_Line(), handed)
     try:
-        assert handed is not None
         assert busy.wait(60)
         md5 = BodyMD5(threads)
         md5.begin([memoryview(bytes(LARGE))])
@@ -115,8 +113,45 @@ def test_nobody_waits_for_a_busy_thread(make_threads: Callable[[int], HashingThr
         assert md5.digest() == expected
     finally:
         release.set()
-    handed.done.acquire()
-    assert threads.hand_over(lambda _: None, []) is not None, "it is free again"
+    handed.wait()
+    _wait_until_one_is_free(threads)
+
+
+def test_pieces_of_a_body_line_up_behind_each_other(
+    make_threads: Callable[[int], HashingThreads],
+) -> None:
+    threads, line = make_threads(2), _Line()
+    busy, release = threading.Event(), threading.Event()
+    order: list[str] = []
+    first = _handed_that_waits(busy, release, lambda: order.append("first"))
+    second = _Handed(lambda _: order.append("second"), [memoryview(b"")])
+    assert threads.hand_over(line, first)
+    assert busy.wait(60)
+    assert threads.hand_over(line, second), "though one thread has nothing to do"
+    assert not second.is_done()
+    assert threads.hand_over(_Line(), _Handed(lambda _: None, [])), "the other is for others"
+    release.set()
+    second.wait()
+    assert order == ["first", "second"]
+    assert first.is_done()
+
+
+def _handed_that_waits(
+    busy: threading.Event, release: threading.Event, then: Callable[[], None] = lambda: None
+) -> _Handed:
+    def work(_: memoryview) -> None:
+        busy.set()
+        release.wait(60)
+        then()
+
+    return _Handed(work, [memoryview(b"")])
+
+
+def _wait_until_one_is_free(threads: HashingThreads) -> None:
+    # The thread says first that it is done, and sees then that there is nothing else to do.
+    wait_until(
+        lambda: threads.hand_over(_Line(), _Handed(lambda _: None, [])), "the thread is free again"
+    )
 
 
 def test_system_without_threads_to_spare(
@@ -152,7 +187,7 @@ def test_error_is_the_receivers(make_threads: Callable[[int], HashingThreads]) -
     md5.begin([memoryview(bytes(2 * LARGE))[::2]])  # hashlib wants it in one piece
     with pytest.raises(BufferError):
         md5.wait()
-    assert threads.hand_over(lambda _: None, []) is not None, "the thread goes on"
+    _wait_until_one_is_free(threads)
 
 
 def test_after_the_stop_nothing_is_handed_over(

@@ -63,6 +63,18 @@ def test_slots_are_taken_in_turn() -> None:
     assert counter.device.load() == (2, 0, 0)
 
 
+def test_slot_is_wanted_while_somebody_waits_or_another_device_could_borrow_it() -> None:
+    counter = Counter(own=1, lent=Lent(1), most=2)
+    seen = [counter.device.is_wanted()]
+    for number in range(3):
+        counter.enter(1, number)
+        seen.append(counter.device.is_wanted())
+    for _ in range(3):
+        counter.device.leave()
+        seen.append(counter.device.is_wanted())
+    assert seen == [False, False, True, True, True, False, False]
+
+
 def test_own_slots_first_then_borrowed_ones_up_to_the_limit() -> None:
     counter = Counter(own=2, lent=Lent(5), most=4)
     assert len(counter.enter(6)) == 2
