@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mogstored.http.body_md5 import HashingThreads
 from mogstored.limits import Clients, Lingerers
-from mogstored.storage.device import Devices, device_name, is_device_name
+from mogstored.storage.device import Devices, device_name, device_number
 from mogstored.storage.docroot import Docroot
 from mogstored.storage.open_files import OpenFiles
 
@@ -50,8 +50,8 @@ class Service:
         """
         if self.guard is None:
             return False
-        name = device_name(path)
-        return is_device_name(name) and self.guard.is_unmounted(int(name[3:]))
+        devid = device_number(device_name(path))
+        return devid is not None and self.guard.is_unmounted(devid)
 
     def note_change(self, path: bytes) -> None:
         """Note that `path` shows another file than before, or none."""

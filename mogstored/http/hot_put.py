@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mogpoll import Next
 from mogstored.http import response
 from mogstored.http.request import END_OF_HEAD, BadRequest, parse_fields
-from mogstored.storage.paths import MAX_PATH, is_climbing
+from mogstored.storage.paths import MAX_PATH
 
 if TYPE_CHECKING:
     from mogstored.http.session import HTTPSession
@@ -36,7 +36,7 @@ def answer(session: HTTPSession, data: bytes) -> Next | None:
     if line is None or session.get_only:
         return None
     path, minor = line.groups()
-    if len(path) >= MAX_PATH or is_climbing(path):
+    if len(path) >= MAX_PATH or b".." in path:
         return None
     begin = data.find(END_OF_HEAD, line.end() - 2) + len(END_OF_HEAD)
     if begin < len(END_OF_HEAD):
@@ -54,7 +54,8 @@ def answer(session: HTTPSession, data: bytes) -> Next | None:
         return None
     try:
         service.docroot.store(path, data[begin:end])
-        service.devices.learn(path)
+        if not device.name:
+            service.devices.learn(path)
         # Closes the file that was replaced, if it was kept open: the disk's work as well.
         service.note_change(path)
     except OSError:

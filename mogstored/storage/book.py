@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from mogpoll.stopping import signals_blocked
-from mogstored.storage.device import device_name, is_device_name
+from mogstored.storage.device import device_name, device_number
 from mogstored.storage.docroot import Docroot
 from mogstored.storage.mounts import Mounts, Origin, open_mounts
 from mogstored.storage.usage import UsageRecord, measure, printable_source
@@ -133,20 +133,19 @@ class DeviceBook:
         one that is made to wait gives up the whole host.
         """
         name, slash, rest = path.partition(b"/")
-        if not slash or rest != b"usage" or not is_device_name(name):
+        devid = device_number(name)
+        if devid is None or not slash or rest != b"usage":
             return None
-        devid = int(name[3:])
         if self.is_stuck(devid):
             raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         return self.record(devid)
 
     def mark_dirty(self, path: bytes) -> None:
         """Note that something was stored or removed at `path`."""
-        name = device_name(path)
-        if is_device_name(name):
-            entry = self._entries.get(int(name[3:]))
-            if entry is not None:
-                entry.dirty = True
+        devid = device_number(device_name(path))
+        entry = None if devid is None else self._entries.get(devid)
+        if entry is not None:
+            entry.dirty = True
 
     def disk_names(self, devid: int) -> tuple[str, ...]:
         """Return the names under which reports may list the device's disk, the best first."""
@@ -186,10 +185,10 @@ class DeviceBook:
         # A descriptor of its own: two threads that list by the same one share its offset.
         fd = _open_directory(b".", self._docroot.fileno(), relieve)
         try:
-            names = [os.fsencode(name) for name in os.listdir(fd)]
+            numbers = [device_number(os.fsencode(name)) for name in os.listdir(fd)]
         finally:
             os.close(fd)
-        found = [int(name[3:]) for name in names if is_device_name(name)]
+        found = [devid for devid in numbers if devid is not None]
         for devid in self._entries.keys() - set(found):
             self._drop(devid)
         return sorted(found)

@@ -20,6 +20,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Container, Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from mogstored.storage.shares import MOST, Lent, Shares
@@ -228,7 +229,7 @@ class Devices:
     def learn(self, path: bytes) -> None:
         """Note the device of `path`, which exists."""
         name = device_name(path)
-        if name not in self._known and is_device_name(name):
+        if name not in self._known and device_number(name) is not None:
             self._known.setdefault(name, self._make(name))
 
     def count(self) -> int:
@@ -261,6 +262,11 @@ def device_name(path: bytes) -> bytes:
     return next(parts, b"")
 
 
-def is_device_name(name: bytes) -> bool:
-    """Say whether `name` is that of a device: `dev` and a number without leading zeros."""
-    return _DEVICE_NAME.fullmatch(name) is not None and int(name[3:]) <= _MAX_DEVICE
+# Asked for with each change of a file.
+@lru_cache(maxsize=1024)
+def device_number(name: bytes) -> int | None:
+    """Return N for `devN`, a number without leading zeros; None if no device has that name."""
+    if _DEVICE_NAME.fullmatch(name) is None:
+        return None
+    number = int(name[3:])
+    return number if number <= _MAX_DEVICE else None

@@ -14,7 +14,7 @@ import errno
 import os
 from random import getrandbits
 
-from mogstored.storage.device import is_device_name
+from mogstored.storage.device import device_number
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 # Linux: do not turn each read of a file into a write of its inode. Refused (EPERM) to who
@@ -49,7 +49,8 @@ class Docroot:
 
     def count_devices(self) -> int:
         """Return how many entries are named like devices; touches none of them."""
-        return sum(is_device_name(os.fsencode(name)) for name in os.listdir(self._fd))
+        names = map(os.fsencode, os.listdir(self._fd))
+        return sum(device_number(name) is not None for name in names)
 
     def open_read(self, path: bytes) -> int:
         """Open for reading; never blocks on a FIFO, and leaves the access time alone."""
