@@ -21,7 +21,7 @@ help:
 	@echo "make kqueue  the same suite on the kqueue backend, on Linux"
 	@echo "make lint    style;  make types  types"
 	@echo "make bench   measurements against peers;  make bench-life  upgrades, starts, watchers"
-	@echo "make bench-budgets  every budget of the node: goal, figure, verdict; 12 minutes"
+	@echo "make bench-budgets  every budget of the node: goal, figure, verdict; 8 minutes"
 	@echo "make bench-quick   the guard: a minute;  make bench-growth, make bench-large"
 	@echo "make bench-balance  ways of accepting, queues;  make bench-poller  cost of mogpoll"
 	@echo "make bench-isolation   what one bad disk does to the users of the others"
