@@ -59,6 +59,10 @@ class BodyMD5:
         if error is not None:
             raise error
 
+    def is_handed_over(self) -> bool:
+        """Say whether another thread hashes what was begun last."""
+        return bool(self._under_way)
+
     def digest(self) -> bytes:
         """Return the digest, 16 bytes, of all that was begun."""
         self.wait()
@@ -111,7 +115,7 @@ class HashingThreads:
         return True
 
     def stop(self) -> None:
-        """End the threads once they have done what they were handed."""
+        """End the threads. Nobody may hand anything over any more."""
         with self._lock:
             started, self._started, self._count = self._started, 0, 0
         for _ in range(started):

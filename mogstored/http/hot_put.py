@@ -36,6 +36,7 @@ def answer(session: HTTPSession, data: bytes) -> Next | None:
     if line is None or session.get_only:
         return None
     path, minor = line.groups()
+    # As `is_climbing`, which costs 0.2 us more to call.
     if len(path) >= MAX_PATH or b".." in path:
         return None
     begin = data.find(END_OF_HEAD, line.end() - 2) + len(END_OF_HEAD)

@@ -16,6 +16,7 @@ import errno
 import logging
 import os
 from itertools import cycle
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from mogpoll import Next, last_data_received_ms
@@ -34,9 +35,9 @@ _log = logging.getLogger("mogstored")
 
 # Other clients get their turn after so much of one body.
 _TURN = 4 * Workspace.BUFFER_SIZE
-# So many turns at once while nobody waits for the disk: the hashing idles between two of them,
-# for 0.5 ms of the 27 that so much takes it.
-_HASHED_TURNS = 8
+# The hashing idles for 0.5 ms between two turns, which last 7 ms when it is what bounds them. So
+# one may follow the other at once until so much time has passed.
+_HASHED_TURNS_S = 0.05
 
 
 def answer(session: HTTPSession, request: Request, workspace: Workspace) -> Next:
@@ -152,7 +153,7 @@ class Upload:
 
     def _receive(self, session: HTTPSession, workspace: Workspace) -> Next | int:
         """Store what has arrived; return what is next, or the status of a refusal."""
-        turns, left_of_turn = 1 if self._md5 is None else _HASHED_TURNS, _TURN
+        left_of_turn, began = _TURN, monotonic()
         # What is received into one part of the ring is hashed while others are received into.
         buffers = cycle([workspace.buffer] if self._md5 is None else workspace.ring)
         try:
@@ -161,8 +162,7 @@ class Upload:
                 session.pending = pending[self._store(memoryview(pending)) :]
             while not self._complete():
                 if left_of_turn <= 0:
-                    turns -= 1
-                    if not turns or self._device.is_wanted():
+                    if not self._may_go_on(session, began):
                         return Next.READ
                     left_of_turn = _TURN
                 buffer = next(buffers)
@@ -191,6 +191,15 @@ class Upload:
                 # The buffers are the thread's, and the next connection's when this returns.
                 self._md5.wait()
         return self._commit(session)
+
+    def _may_go_on(self, session: HTTPSession, began: float) -> bool:
+        """Say whether another turn may follow at once: another thread hashes, and nobody waits."""
+        return (
+            self._md5 is not None
+            and self._md5.is_handed_over()
+            and monotonic() - began < _HASHED_TURNS_S
+            and not (self._device.is_wanted() or session.service.draining)
+        )
 
     def _store(self, data: memoryview) -> int:
         """Write the part of `data` that belongs to the body; return the bytes consumed."""

@@ -133,8 +133,10 @@ class DeviceBook:
         one that is made to wait gives up the whole host.
         """
         name, slash, rest = path.partition(b"/")
+        if not slash or rest != b"usage":
+            return None
         devid = device_number(name)
-        if devid is None or not slash or rest != b"usage":
+        if devid is None:
             return None
         if self.is_stuck(devid):
             raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))

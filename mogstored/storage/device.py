@@ -134,7 +134,7 @@ class Device:
         self._let_go_on(admitted)
 
     def is_wanted(self) -> bool:
-        """Say whether a slot that is left now would be of use to somebody else."""
+        """Say whether somebody waits for a slot, or another device might want to borrow one."""
         with self._lock:
             return bool(self._line or self._borrowed)
 

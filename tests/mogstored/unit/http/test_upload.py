@@ -9,24 +9,40 @@ import pytest
 
 from mogpoll import Next
 from mogstored.connection import Workspace
+from mogstored.http import put
 from mogstored.http.body_md5 import HashingThreads
 from mogstored.http.put import Upload
 from mogstored.http.request import Fields, Request
 from mogstored.storage.device import Devices
 from mogstored.storage.docroot import Docroot
 from mogstored.storage.shares import Lent, Shares
-from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import Protocol
+
+    class MakeDisk(Protocol):
+        def __call__(self, shares: Shares, threads: int = 1) -> Disk: ...
+
 
 MIB = 1024 * 1024
+TURN = 4 * MIB
 PATH = b"dev1/a"
 MD5 = b"AAAAAAAAAAAAAAAAAAAAAA=="
 ONE_SLOT = Shares(own=1, lent=0, most=1)
 # Nothing but what one borrows.
 BORROWED = Shares(own=0, lent=4, most=4)
+
+
+class Clock:
+    """The seconds since the test began."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
 
 
 class Customer:
@@ -57,10 +73,11 @@ class EndlessClient:
 class Disk:
     """A docroot with one device, and threads that hash."""
 
-    def __init__(self, path: Path, shares: Shares) -> None:
+    def __init__(self, path: Path, shares: Shares, threads: int) -> None:
         (path / "dev1").mkdir()
         self.docroot = Docroot(str(path))
-        self.hashing = HashingThreads(1)
+        self.hashing = HashingThreads(threads)
+        self.draining = False
         self.let_go_on: list[object] = []
         self.devices = Devices(
             self.docroot.fileno(), self.let_go_on.append, shares, Lent(shares.lent)
@@ -81,6 +98,7 @@ class Disk:
             hashing=self.hashing,
             clients=SimpleNamespace(retried=lambda work: work()),
             is_unmounted=lambda _path: False,
+            draining=self.draining,
         )
         session = SimpleNamespace(
             service=service, sock=client, pending=b"", peer=lambda: "", has_slot=False
@@ -95,33 +113,50 @@ class Disk:
 
 
 @pytest.fixture
-def make_disk(tmp_path: Path) -> Iterator[Callable[[Shares], Disk]]:
+def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
     """A factory of the one disk there is; the temporary file of an upload has gone then."""
     made: list[Disk] = []
 
-    def make(shares: Shares) -> Disk:
-        made.append(Disk(tmp_path, shares))
+    def make(shares: Shares, threads: int = 1) -> Disk:
+        made.append(Disk(tmp_path, shares, threads))
         return made[-1]
 
     yield make
     for disk in made:
         disk.close()
-    wait_until(lambda: not list((tmp_path / "dev1").iterdir()), "nothing is left on the device")
+    assert not list((tmp_path / "dev1").iterdir())
 
 
-def test_turn_of_a_plain_body(make_disk: Callable[[Shares], Disk]) -> None:
-    assert make_disk(ONE_SLOT).take_a_turn(None) == 4 * MIB
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time, which stands still unless the test lets it go by."""
+    clock = Clock()
+    monkeypatch.setattr(put, "monotonic", lambda: clock.now)
+    return clock
 
 
-def test_turn_of_a_hashed_body_is_longer_where_nobody_waits(
-    make_disk: Callable[[Shares], Disk],
+def test_turn_of_a_plain_body(make_disk: MakeDisk) -> None:
+    assert make_disk(ONE_SLOT).take_a_turn(None) == TURN
+
+
+def test_turns_of_a_hashed_body_follow_each_other_for_a_while(
+    make_disk: MakeDisk, clock: Clock
 ) -> None:
-    assert make_disk(ONE_SLOT).take_a_turn(MD5) == 32 * MIB
+    received = make_disk(ONE_SLOT).take_a_turn(MD5, lambda: clock.pass_by(0.002))
+    assert 4 * TURN <= received <= 0.1 / 0.002 * MIB
 
 
-def test_turn_of_a_hashed_body_ends_for_who_waits_for_the_disk(
-    make_disk: Callable[[Shares], Disk],
-) -> None:
+def test_slow_disk_has_one_turn(make_disk: MakeDisk, clock: Clock) -> None:
+    assert make_disk(ONE_SLOT).take_a_turn(MD5, lambda: clock.pass_by(0.06)) == TURN
+
+
+@pytest.mark.usefixtures("clock")
+def test_one_turn_where_no_thread_hashes(make_disk: MakeDisk) -> None:
+    assert make_disk(ONE_SLOT, threads=0).take_a_turn(MD5) == TURN
+
+
+@pytest.mark.usefixtures("clock")
+def test_one_turn_when_somebody_waits_for_the_disk(make_disk: MakeDisk) -> None:
     disk, customer = make_disk(ONE_SLOT), Customer()
     came: list[bool] = []
 
@@ -129,12 +164,18 @@ def test_turn_of_a_hashed_body_ends_for_who_waits_for_the_disk(
         if not came:
             came.append(disk.devices.of(PATH).enter(customer))
 
-    assert disk.take_a_turn(MD5, come) == 4 * MIB
+    assert disk.take_a_turn(MD5, come) == TURN
     assert came == [False]
     assert disk.let_go_on == [customer]
 
 
-def test_turn_of_a_hashed_body_ends_when_the_slot_is_borrowed(
-    make_disk: Callable[[Shares], Disk],
-) -> None:
-    assert make_disk(BORROWED).take_a_turn(MD5) == 4 * MIB
+@pytest.mark.usefixtures("clock")
+def test_one_turn_when_the_slot_is_borrowed(make_disk: MakeDisk) -> None:
+    assert make_disk(BORROWED).take_a_turn(MD5) == TURN
+
+
+@pytest.mark.usefixtures("clock")
+def test_one_turn_when_the_node_stops(make_disk: MakeDisk) -> None:
+    disk = make_disk(ONE_SLOT)
+    disk.draining = True
+    assert disk.take_a_turn(MD5) == TURN
