@@ -27,6 +27,7 @@ import itertools
 import select
 from operator import index
 
+from mogpoll.descriptors import refuse_unpollable
 from mogpoll.errors import (
     AlreadyRegistered,
     BadDescriptor,
@@ -36,6 +37,7 @@ from mogpoll.errors import (
 )
 from mogpoll.forking import disown_after_fork
 from mogpoll.interest import Event, Interest, Readiness
+from mogpoll.waits import clip_timeout
 
 # Linux's numbers, spelled out so that this module can be imported on every system.
 _EPOLLIN, _EPOLLPRI, _EPOLLOUT = 0x001, 0x002, 0x004
@@ -44,8 +46,7 @@ _EPOLLONESHOT = 1 << 30
 
 _IN = _EPOLLIN | _EPOLLRDHUP | _EPOLLONESHOT
 _OUT = _EPOLLOUT | _EPOLLONESHOT
-# Indexed by Interest.
-_MASKS = (-1, _IN, _OUT, _IN | _OUT)
+_MASKS = {Interest.READ: _IN, Interest.WRITE: _OUT, Interest.READ_WRITE: _IN | _OUT}
 
 _MEANING = {
     _EPOLLIN: Readiness.READABLE,
@@ -96,8 +97,9 @@ class EpollPoller:
         fd, mask = index(fd), _MASKS[Interest(interest)]
         if self._epoll.closed:
             raise PollerClosed
-        if fd < 0:
-            raise BadDescriptor(fd)
+        # A number that is registered stays so, even if it was closed meanwhile.
+        if fd not in self._registered:
+            refuse_unpollable(fd)
         # Before the kernel knows: the event may be received, and the descriptor forgotten
         # by its new owner, before the call returns here.
         if self._registered.setdefault(fd, claim := object()) is not claim:
@@ -113,7 +115,7 @@ class EpollPoller:
         fd = index(fd)
         try:
             self._modify(fd, _MASKS[interest])
-        except (OSError, OverflowError, ValueError, IndexError, TypeError) as error:
+        except (OSError, OverflowError, ValueError, KeyError, TypeError) as error:
             Interest(interest)
             if fd not in self._registered and not self._epoll.closed:
                 raise NotRegistered(fd) from None
@@ -134,9 +136,8 @@ class EpollPoller:
             return
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
-        if timeout_s is not None and timeout_s < 0:
-            # A kernel would take it for: as long as it takes.
-            timeout_s = 0
+        if timeout_s is not None:
+            timeout_s = clip_timeout(timeout_s)
         try:
             ready = self._poll(timeout_s, 1)
         except ValueError:
@@ -172,7 +173,8 @@ class EpollPoller:
             return AlreadyRegistered(fd)
         if isinstance(error, FileNotFoundError):
             return NotRegistered(fd)
-        if isinstance(error, PermissionError):
+        if isinstance(error, OSError) and error.errno in (errno.EPERM, errno.EINVAL):
+            # EINVAL: the queue itself.
             return NotPollable(fd)
         if isinstance(error, OverflowError):
             return BadDescriptor(fd)

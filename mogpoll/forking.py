@@ -1,9 +1,9 @@
-"""Disown pollers in a forked child, where using one would harm somebody else.
+"""Disown pollers and wakers in a forked child, where using one would harm somebody else.
 
 An epoll descriptor is inherited and shared: a child that waits on it takes its parent's
 one-shot events away. A kqueue descriptor is not inherited, so its number is free for
-another file in the child. Either way the child must not touch the parent's poller, and
-it should be told so by an exception rather than by silence.
+another file in the child. And who wakes a waker that is shared wakes the parent. So the child
+must not touch what is the parent's, and is told so by an exception rather than by silence.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ class _Disownable(Protocol):
 
 
 # Guards what is below. Held over every fork, so that no child gets it locked or half changed;
-# a poller that is collected meanwhile leaves the set by a single operation.
+# one that is collected meanwhile leaves the set by a single operation.
 _lock = threading.Lock()
 _alive: weakref.WeakSet[_Disownable] = weakref.WeakSet()
 _hooked = False
 
 
-def disown_after_fork(poller: _Disownable) -> None:
-    """Call `poller.disown()` in every child that this process forks from now on."""
+def disown_after_fork(one: _Disownable) -> None:
+    """Call `one.disown()` in every child that this process forks from now on."""
     global _hooked
     with _lock:
         if not _hooked:
@@ -36,12 +36,12 @@ def disown_after_fork(poller: _Disownable) -> None:
                 after_in_child=_disown_all,
             )
             _hooked = True
-        _alive.add(poller)
+        _alive.add(one)
 
 
 def _disown_all() -> None:
     inherited = list(_alive)
     _alive.clear()
     _lock.release()
-    for poller in inherited:
-        poller.disown()
+    for one in inherited:
+        one.disown()

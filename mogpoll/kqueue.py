@@ -37,12 +37,12 @@ import errno
 import functools
 import os
 import select
-import stat
 import threading
 import time
 from operator import index
 from typing import Any
 
+from mogpoll.descriptors import refuse_unpollable
 from mogpoll.errors import (
     AlreadyRegistered,
     BadDescriptor,
@@ -52,6 +52,7 @@ from mogpoll.errors import (
 )
 from mogpoll.forking import disown_after_fork
 from mogpoll.interest import Event, Interest, Readiness
+from mogpoll.waits import clip_timeout
 
 # Errors of a deletion that leave nothing to do.
 _HARMLESS_ON_DELETE = frozenset(
@@ -111,8 +112,11 @@ class KqueuePoller:
         kevent, oneshot = self._kernel.kevent, self._kernel.KQ_EV_ADD | self._kernel.KQ_EV_ONESHOT
         self._kevent, self._oneshot = kevent, oneshot
         self._read, self._write = self._kernel.KQ_FILTER_READ, self._kernel.KQ_FILTER_WRITE
-        # Indexed by Interest.
-        self._filters = ((), (self._read,), (self._write,), (self._read, self._write))
+        self._filters = {
+            Interest.READ: (self._read,),
+            Interest.WRITE: (self._write,),
+            Interest.READ_WRITE: (self._read, self._write),
+        }
         disown_after_fork(self)
 
     def add(self, fd: int, interest: Interest) -> None:
@@ -120,7 +124,7 @@ class KqueuePoller:
         self._check_open()
         # A number that is registered stays so, even if it was closed meanwhile.
         if fd not in self._registered:
-            _refuse_unpollable(fd)
+            refuse_unpollable(fd)
         with self._lock:
             if fd in self._registered:
                 raise AlreadyRegistered(fd)
@@ -136,10 +140,8 @@ class KqueuePoller:
         fd = index(fd)
         try:
             filters = self._filters[interest]
-        except (IndexError, TypeError):
-            filters = ()
-        if not filters:
-            raise ValueError(f"{interest!r} is not an interest")
+        except (KeyError, TypeError):
+            filters = self._filters[Interest(interest)]
         with self._lock:
             try:
                 last = self._registered[fd]
@@ -171,8 +173,8 @@ class KqueuePoller:
                     raise
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
-        if timeout_s is not None and timeout_s < 0:
-            timeout_s = 0
+        if timeout_s is not None:
+            timeout_s = clip_timeout(timeout_s)
         deadline = time.monotonic() + timeout_s if timeout_s else None
         while True:
             try:
@@ -273,15 +275,3 @@ _abandoned: list[Any] = []
 
 def _closed_control(*_: object) -> list[Any]:
     raise ValueError("the kqueue belongs to the parent process")
-
-
-def _refuse_unpollable(fd: int) -> None:
-    if fd < 0:
-        raise BadDescriptor(fd)
-    try:
-        mode = os.fstat(fd).st_mode
-    except (OSError, OverflowError):
-        raise BadDescriptor(fd) from None
-    # Wakers and other queues have no type at all.
-    if not (stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) or stat.S_IFMT(mode) == 0):
-        raise NotPollable(fd)

@@ -20,12 +20,14 @@ What holds on every backend:
   it is refused with `AlreadyRegistered`.
 - Never duplicate a registered descriptor (`dup`, `fork`): epoll keys on the open file and
   would go on telling of the copy.
-- Sockets, pipes and wakers can be added. Files and directories are refused.
+- Sockets, pipes and wakers can be added. Files, directories and devices (terminals, too) are
+  refused, and so is the queue itself.
 - Every event names a direction that it was armed for, a hang-up too: a pipe without a writer
   is READABLE and HANGUP to its reader. The other direction may be named besides.
 - A peer's half close is told as READABLE and HANGUP to a reader.
 - Closing a poller does not wake its waiters: stop the threads first.
-- A poller does not survive `fork`: in the child every method raises `PollerClosed`.
+- A poller does not survive `fork`: in the child every method but `close` raises
+  `PollerClosed`. Wakers are closed there.
 
 What differs and cannot be hidden:
 
@@ -38,7 +40,7 @@ What differs and cannot be hidden:
   for the owner; libkqueue takes it away, and the owner reads the end of file.
 - What becomes of a number that was closed, not forgotten, and given to another file:
   epoll refuses to re-arm it with `NotRegistered`, kqueue arms the other file.
-- Character devices such as terminals: some systems poll them, others refuse.
+- Whether another queue can be added: kernels watch it, libkqueue refuses.
 """
 
 from __future__ import annotations
@@ -64,13 +66,15 @@ class Poller(Protocol):
     def add(self, fd: int, interest: Interest) -> None:
         """Register `fd` and arm it once.
 
-        **Raises:** `AlreadyRegistered`, `NotPollable`, `BadDescriptor`, `PollerClosed`.
+        **Raises:** `AlreadyRegistered`, `NotPollable`, `BadDescriptor`, `PollerClosed`;
+        `ValueError` for what is no interest, `TypeError` for what is no number.
         """
 
     def rearm(self, fd: int, interest: Interest) -> None:
         """Arm the registered `fd` once more; whatever was armed before is replaced.
 
-        **Raises:** `NotRegistered`, `BadDescriptor`, `PollerClosed`.
+        **Raises:** `NotRegistered`, `BadDescriptor`, `PollerClosed`; `ValueError` and `TypeError`
+        as `add`.
         """
 
     def forget(self, fd: int) -> None:
@@ -82,9 +86,10 @@ class Poller(Protocol):
     def wait(self, timeout_s: float | None = None) -> Event | None:
         """Sleep until there is an event for this thread; None when the time is over.
 
-        Signals do not end the wait. `timeout_s` None waits for ever, 0 or less only looks.
+        Signals do not end the wait. `timeout_s` None waits for ever, and so does more than 24
+        days; 0 or less only looks.
 
-        **Raises:** `PollerClosed`.
+        **Raises:** `PollerClosed`; `ValueError` for NaN.
         """
 
     def exchange(

@@ -9,6 +9,9 @@ is a class:
   being still readable it wakes the next one, until the last thread is gone. There is no
   race to lose: a thread that was not waiting yet meets it on its next wait.
 
+A forked child shares the descriptor with its parent, whose threads it would wake. Its waker is
+closed therefore, as its pollers are.
+
 The descriptor is an eventfd where the system has one, else a pipe. Linux sandboxes have
 been seen to deny eventfd, and libkqueue cannot watch one, so its refusal is no error.
 EVFILT_USER would save kqueue a descriptor, and is not used: it must be registered before
@@ -24,6 +27,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from mogpoll.errors import NotPollable
+from mogpoll.forking import disown_after_fork
 from mogpoll.interest import Interest
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ class Waker:
         self._lock = threading.RLock()
         self._read_fd, self._write_fd = (None if pipe else _open_eventfd()) or _open_pipe()
         self._is_eventfd = self._read_fd == self._write_fd
+        disown_after_fork(self)
 
     def wake(self) -> None:
         """Make the descriptor readable; without effect when it already is.
@@ -115,6 +120,12 @@ class Waker:
             self._read_fd = self._write_fd = -1
             for fd in {read_fd, write_fd} - {-1}:
                 os.close(fd)
+
+    def disown(self) -> None:
+        """Close the copies that a forked child inherited; the parent's are not touched."""
+        # Held, perhaps, by a thread that did not come along into the child.
+        self._lock = threading.RLock()
+        self.close()
 
     def _check_open(self) -> None:
         if self._read_fd < 0:

@@ -83,8 +83,8 @@ FAULTS = (
     Fault(
         "epoll: negative time-out waits for ever",
         "epoll.py",
-        "        if timeout_s is not None and timeout_s < 0:",
-        "        if False:",
+        "            timeout_s = clip_timeout(timeout_s)\n",
+        "            pass\n",
     ),
     # Kqueue
     Fault(
@@ -160,14 +160,14 @@ FAULTS = (
     Fault(
         "kqueue: only one of two directions is armed",
         "kqueue.py",
-        "self._filters = ((), (self._read,), (self._write,), (self._read, self._write))",
-        "self._filters = ((), (self._read,), (self._write,), (self._read,))",
+        "Interest.READ_WRITE: (self._read, self._write),",
+        "Interest.READ_WRITE: (self._read,),",
     ),
     Fault(
         "kqueue: files are not refused",
         "kqueue.py",
-        "    # Wakers and other queues have no type at all.\n",
-        "    return\n",
+        "            refuse_unpollable(fd)\n",
+        "            pass\n",
     ),
     Fault(
         "kqueue: changes and waits in one call",
@@ -189,6 +189,18 @@ FAULTS = (
         "        _abandoned",
     ),
     # Wakers
+    Fault(
+        "waker: a forked child keeps its copy",
+        "waker.py",
+        "        disown_after_fork(self)\n",
+        "",
+    ),
+    Fault(
+        "waker: a forked child meets a lock that nobody will open",
+        "waker.py",
+        "        self._lock = threading.RLock()\n        self.close()\n",
+        "        self.close()\n",
+    ),
     Fault(
         "waker: the bouncing one is drained",
         "waker.py",

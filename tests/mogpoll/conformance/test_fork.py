@@ -1,4 +1,4 @@
-"""A forked child has nothing of its parent's pollers, and the parent loses nothing to it."""
+"""A forked child has nothing of its parent's pollers and wakers, which lose nothing to it."""
 
 from __future__ import annotations
 
@@ -159,6 +159,71 @@ assert statuses == [0] * 20, statuses
 """
 
 
+# One of each kind, as far as the backend takes it, and one that nobody waits for.
+WAKERS_ARE_CLOSED = """
+from mogpoll import BouncingWaker, Waker
+wakers = [Waker(), Waker(pipe=True), BouncingWaker()]
+numbers = {waker.attach(poller) for waker in wakers}
+wakers.append(Waker())
+
+def closed(call):
+    try:
+        call()
+    except ValueError:
+        return True
+    return False
+
+def run():
+    for waker in wakers:
+        assert closed(waker.wake)
+        assert closed(waker.drain)
+        assert closed(waker.fileno)
+        waker.close()
+    for number in numbers:
+        os.dup2(fd, number)
+        assert all(closed(waker.wake) for waker in wakers)
+        os.fstat(number)
+    own, mine = Waker(), open_poller()
+    number = own.attach(mine)
+    own.wake()
+    assert mine.wait(10).fd == number
+
+assert child(run) == 0
+assert poller.wait(0) is None
+for waker in wakers:
+    waker.wake()
+assert {poller.wait(10).fd for _ in numbers} == numbers
+assert poller.wait(0) is None
+"""
+
+WAKE_BESIDE_FORKS = """
+from mogpoll import Waker
+waker, over = Waker(), threading.Event()
+
+def wake():
+    while not over.is_set():
+        waker.wake()
+
+threads = [threading.Thread(target=wake) for _ in range(4)]
+for thread in threads:
+    thread.start()
+
+def run():
+    try:
+        waker.wake()
+    except ValueError:
+        return
+    raise AssertionError("not closed")
+
+statuses = [child(run) for _ in range(20)]
+over.set()
+for thread in threads:
+    thread.join()
+assert statuses == [0] * 20, statuses
+waker.wake()
+"""
+
+
 @pytest.mark.parametrize(
     "script",
     [
@@ -167,6 +232,8 @@ assert statuses == [0] * 20, statuses
         pytest.param(CHILD_TOUCHES_NO_NUMBER, id="child_touches_no_number"),
         pytest.param(CHILD_HAS_POLLERS_OF_ITS_OWN, id="child_has_pollers_of_its_own"),
         pytest.param(FORK_UNDER_LOAD, id="fork_under_load"),
+        pytest.param(WAKERS_ARE_CLOSED, id="wakers_are_closed"),
+        pytest.param(WAKE_BESIDE_FORKS, id="wake_beside_forks"),
     ],
 )
 def test_n17_fork(backend: Backend, script: str) -> None:

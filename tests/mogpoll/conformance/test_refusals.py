@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pty
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,14 +96,18 @@ def test_float_that_equals_a_descriptor_leaves_it_as_it_was(
 
 
 @pytest.mark.parametrize("interest", INTERESTS)
-@pytest.mark.parametrize("kind", ["regular", "empty", "directory", "null"])
-def test_n08_files_and_directories_are_refused(
+@pytest.mark.parametrize("kind", ["regular", "empty", "directory", "null", "terminal"])
+def test_n08_files_directories_and_devices_are_refused(
     poller: Poller, tmp_path: Path, interest: Interest, kind: str
 ) -> None:
     (tmp_path / "regular").write_bytes(b"abc")
     (tmp_path / "empty").touch()
-    place = {"directory": tmp_path, "null": Path("/dev/null")}.get(kind, tmp_path / kind)
-    fd = os.open(place, os.O_RDONLY)
+    master, terminal = pty.openpty()
+    devices = {"null": Path("/dev/null"), "terminal": Path(os.ttyname(terminal))}
+    place = {"directory": tmp_path, **devices}.get(kind, tmp_path / kind)
+    fd = os.open(place, os.O_RDONLY | os.O_NOCTTY)
+    os.close(master)
+    os.close(terminal)
     try:
         with pytest.raises(NotPollable):
             poller.add(fd, interest)
@@ -170,13 +175,58 @@ def test_failed_add_leaves_no_trace(poller: Poller) -> None:
     assert found == [fd]
 
 
-@pytest.mark.parametrize("interest", [0, 4, 7, "read", None])
+@pytest.mark.parametrize("interest", INTERESTS)
+def test_queue_does_not_watch_itself(poller: Poller, interest: Interest) -> None:
+    with pytest.raises(NotPollable):
+        poller.add(poller.fileno(), interest)
+    with pytest.raises(NotRegistered):
+        poller.forget(poller.fileno())
+
+
+@pytest.mark.parametrize("interest", [0, 4, 7, -1, -2, -3, 0.5, "read", None, [1]])
 def test_what_is_no_interest_is_a_value_error(poller: Poller, pair: Pair, interest: Any) -> None:
+    fd = pair[0].fileno()
     with pytest.raises(ValueError, match=r"(?i)interest"):
-        poller.add(pair[0].fileno(), interest)
-    poller.add(pair[0].fileno(), READ)
+        poller.add(fd, interest)
+    poller.add(fd, READ)
     with pytest.raises(ValueError, match=r"(?i)interest"):
-        poller.rearm(pair[0].fileno(), interest)
+        poller.rearm(fd, interest)
+    with pytest.raises(ValueError, match=r"(?i)interest"):
+        poller.exchange(fd, interest, 0)
+    pair[1].send(b"a")
+    assert told(poller) == [fd], "it is armed as before"
+
+
+@pytest.mark.parametrize("interest", [1, 1.0, True])
+def test_what_equals_an_interest_is_one(poller: Poller, pair: Pair, interest: Any) -> None:
+    pair[1].send(b"a")
+    poller.add(pair[0].fileno(), interest)
+    assert told(poller) == [pair[0].fileno()]
+    poller.rearm(pair[0].fileno(), interest)
+    assert told(poller) == [pair[0].fileno()]
+
+
+def test_wait_of_nan_is_a_value_error(poller: Poller, pair: Pair) -> None:
+    poller.add(pair[0].fileno(), WRITE)
+    with pytest.raises(ValueError, match="nan"):
+        poller.wait(float("nan"))
+    assert told(poller) == [pair[0].fileno()], "no event was lost"
+
+
+@pytest.mark.parametrize("timeout_s", [2_000_000, 2.2e6, 2**31, 1e300, float("inf"), 10**400])
+def test_wait_may_be_longer_than_a_kernel_can_count(
+    poller: Poller, pair: Pair, timeout_s: float
+) -> None:
+    poller.add(pair[0].fileno(), WRITE)
+    event = poller.wait(timeout_s)
+    assert event is not None
+    assert event.fd == pair[0].fileno()
+
+
+@pytest.mark.parametrize("timeout_s", ["1", b"1", [], ()], ids=repr)
+def test_wait_of_what_is_no_number_is_a_type_error(poller: Poller, timeout_s: Any) -> None:
+    with pytest.raises(TypeError):
+        poller.wait(timeout_s)
 
 
 def test_interest_is_no_combination_but_the_one(pair: Pair) -> None:
