@@ -68,7 +68,9 @@ class Acceptor:
     put back into it when another process has changed that.
 
     **Threads:** `start` from the main thread, unless `install_poke_handler` was called
-    there before; `stop` from any thread but the acceptor's own.
+    there before; `stop` from any thread but the acceptor's own. `stop` sets `_last_call` before
+    `_running`, and the thread reads them in the other order, each a single object that is
+    replaced as a whole; it is poked until it has seen them. `_resumed` is an `Event`.
     """
 
     def __init__(

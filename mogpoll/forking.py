@@ -18,8 +18,8 @@ class _Disownable(Protocol):
     def disown(self) -> None: ...
 
 
-# Guards what is below. Held over every fork, so that no child gets it locked or half changed;
-# one that is collected meanwhile leaves the set by a single operation.
+# Guards what is below, save that one which is collected leaves `_alive` by a single operation.
+# Held over every fork, so that no child gets it locked or half changed.
 _lock = threading.Lock()
 _alive: weakref.WeakSet[_Disownable] = weakref.WeakSet()
 _hooked = False

@@ -75,6 +75,9 @@ class PokableThread:
 
     `run` must return soon after a call was interrupted and whatever condition it looks at
     says that it should.
+
+    **Threads:** any. `_exit_lock` is held over each signal, and over the thread's note in
+    `_exited` that it ends, so that none is sent to an identity which another thread has by then.
     """
 
     def __init__(self, run: Callable[[], None], name: str) -> None:

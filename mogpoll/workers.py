@@ -38,7 +38,11 @@ _log = logging.getLogger("mogpoll")
 
 
 class _Worker:
-    """A thread's record, written by its thread alone save where noted."""
+    """A thread's record, written by its thread alone save where noted.
+
+    **Threads:** `waiting` and `steps` are read by the monitor, each whole: an old value makes it
+    decide a look too late. The gate's lock orders `dismissed` before the thread's look at it.
+    """
 
     __slots__ = ("dismissed", "gate", "steps", "thread", "waiting")
 

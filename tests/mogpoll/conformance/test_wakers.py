@@ -13,6 +13,7 @@ import pytest
 
 from mogpoll import BouncingWaker, NotRegistered, Waker
 from tests.mogpoll.conformance.looks import READ, WRITE, is_readable, told
+from tests.support.descriptors import open_numbers
 from tests.support.sockets import drain
 from tests.support.threads import Running, run_all, wait_until_asleep
 
@@ -278,13 +279,13 @@ def test_n31_wake_beside_close_touches_no_file_that_has_its_number_next(pipe: bo
 
 @either_kind
 def test_closed_waker_leaves_no_descriptor(poller: Poller, pipe: bool) -> None:
-    before = os.listdir("/dev/fd")
+    before = open_numbers()
     waker = Waker(pipe=pipe)
     fd = waker.attach(poller)
     waker.wake()
     poller.forget(fd)
     waker.close()
-    assert os.listdir("/dev/fd") == before
+    assert open_numbers() == before
 
 
 def test_waker_can_be_attached_again(poller: Poller, waker: Waker) -> None:
