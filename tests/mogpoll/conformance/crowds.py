@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import socket
+import threading
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mogpoll import BouncingWaker
+from tests.mogpoll.conformance.looks import READ
 from tests.support.threads import run_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mogpoll import Event, Poller
 
@@ -58,3 +63,78 @@ class Crowd:
         run_all([*[self.receive] * threads, *others])
         self._poller.forget(self._waker_fd)
         self._waker.close()
+
+
+class HaltingCrowd(Crowd):
+    """A crowd that can be halted: what it was told until then is known exactly.
+
+    An event that a thread has from the kernel may be on its way to the caller of `wait` for
+    any length of time, and `forget` cannot call it back. As many gates are therefore armed as
+    there are threads, and who is told of one stays there: once all are taken, no thread is in
+    `wait`, and nothing is on its way.
+    """
+
+    def __init__(self, poller: Poller, play: Callable[[Event], None] = lambda _: None) -> None:
+        super().__init__(poller, self._note)
+        self._react = play
+        self._events: list[Event] = []
+        self._told = 0
+        self._gates = [socket.socketpair() for _ in range(THREADS)]
+        for _, far in self._gates:
+            far.send(b"a")
+        self._gate_fds = [near.fileno() for near, _ in self._gates]
+        self._arm_gate = poller.add
+        self._halted, self._go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def _note(self, event: Event) -> None:
+        if event.fd in self._gate_fds:
+            self._halted.release()
+            assert self._go.acquire(timeout=25)
+        else:
+            self._events.append(event)
+            self._react(event)
+
+    @contextmanager
+    def halted(self) -> Iterator[dict[int, list[Event]]]:
+        """Keep all threads from waiting; give what was told since the last time, by number."""
+        for fd in self._gate_fds:
+            self._arm_gate(fd, READ)
+        self._arm_gate = self._poller.rearm
+        try:
+            for _ in self._gate_fds:
+                assert self._halted.acquire(timeout=25), "a gate was not told of, or not handed on"
+            self._told += len(self._events)
+            yield self._collect()
+        finally:
+            self._go.release(THREADS)
+
+    def _collect(self) -> dict[int, list[Event]]:
+        events, self._events = self._events, []
+        # The gates may have overtaken others.
+        while event := self._poller.wait(0):
+            assert event.fd not in self._gate_fds, "a gate was told of twice"
+            events.append(event)
+            assert len(events) < EVENTS, "there is no end of events"
+            self._react(event)
+        by_fd: dict[int, list[Event]] = {}
+        for event in events:
+            by_fd.setdefault(event.fd, []).append(event)
+        return by_fd
+
+    def play_rounds(self, play_round: Callable[[int], None]) -> None:
+        """Play rounds, each of which halts the crowd, until the threads had all the events."""
+
+        def lead() -> None:
+            try:
+                for number in itertools.count():
+                    if self._told >= EVENTS:
+                        return
+                    play_round(number)
+            finally:
+                self.finish()
+
+        self.run(lead)
+        for fd in self._gate_fds:
+            self._poller.forget(fd)
+        for end in itertools.chain(*self._gates):
+            end.close()

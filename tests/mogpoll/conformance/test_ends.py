@@ -1,7 +1,8 @@
 """Many threads and peers that go, half or whole: nothing that was sent is lost, each end is met.
 
-Each connection is read byte by byte, armed again for each, by whichever thread is told. The
-peer has gone before the first byte is read.
+Some connections are read byte by byte, armed again for each, by whichever thread is told,
+and the peer has gone before the first byte is read. The peers of others leave while they are
+armed, or while a thread has them.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mogpoll.conformance.crowds import EVENTS, Crowd, Owners
-from tests.mogpoll.conformance.looks import BOTH, READ, told
-from tests.support.sockets import reset
+from mogpoll import Readiness
+from tests.mogpoll.conformance.crowds import EVENTS, Crowd, HaltingCrowd, Owners
+from tests.mogpoll.conformance.looks import BOTH, INTERESTS, READ, WRITE, told
+from tests.support.sockets import drain, fill, reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mogpoll import Event, Poller
+    from mogpoll import Event, Interest, Poller
     from tests.mogpoll.conformance.looks import Pair
 
 pytestmark = pytest.mark.usefixtures("restless")
@@ -133,4 +135,115 @@ def test_n04_resets_are_met_once_each_by_many_threads(poller: Poller) -> None:
     # What a reset leaves of the bytes before it is the system's affair.
     assert len(readers.read) == LIVES
     assert all(SENT.startswith(read) for read in readers.read)
+    assert told(poller) == []
+
+
+class Deserted:
+    """Connections whose peers leave, under each interest in turn."""
+
+    def __init__(self, poller: Poller, count: int) -> None:
+        self._poller = poller
+        self.pairs: dict[int, Pair] = {}
+        self.interests: dict[int, Interest] = {}
+        for number in range(count):
+            near, far = socket.socketpair()
+            near.setblocking(False)
+            self.pairs[near.fileno()] = near, far
+            self.interests[near.fileno()] = INTERESTS[number % 3]
+
+    def add_silent(self) -> None:
+        """Arm them while there is nothing to read and no room to write."""
+        for fd, (near, _) in self.pairs.items():
+            if self.interests[fd] & WRITE:
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+                fill(near, bytes(512))
+            self._poller.add(fd, self.interests[fd])
+
+    def add_ready(self) -> None:
+        for fd, (_, far) in self.pairs.items():
+            far.send(b"a")
+            self._poller.add(fd, self.interests[fd])
+
+    def leave(self, fd: int) -> None:
+        self.pairs[fd][1].close()
+
+    def check_end(self, fd: int, event: Event) -> None:
+        """The event names what was armed for, and to a reader the hang-up.
+
+        What is armed for nothing but WRITE can be written to then, in vain.
+        """
+        assert event.readiness & self.interests[fd]
+        if self.interests[fd] & READ:
+            assert event.readiness & Readiness.HANGUP
+        # A reset, where the peer left without reading.
+        with contextlib.suppress(ConnectionResetError):
+            assert self.pairs[fd][0].recv(1) == b""
+
+    def close(self) -> None:
+        for fd, (near, _) in self.pairs.items():
+            self._poller.forget(fd)
+            near.close()
+
+
+def counted(events: dict[int, list[Event]]) -> dict[int, int]:
+    return {fd: len(found) for fd, found in events.items()}
+
+
+def test_n04_peers_that_leave_armed_connections_are_told_of_once_each(poller: Poller) -> None:
+    crowd = HaltingCrowd(poller)
+
+    def play_round(_: int) -> None:
+        deserted = Deserted(poller, 99)
+        deserted.add_silent()
+        with crowd.halted() as events:
+            assert events == {}
+        for fd in deserted.pairs:
+            deserted.leave(fd)
+        with crowd.halted() as events:
+            assert counted(events) == dict.fromkeys(deserted.pairs, 1)
+            for fd, (event,) in events.items():
+                deserted.check_end(fd, event)
+            deserted.close()
+
+    crowd.play_rounds(play_round)
+    assert told(poller) == []
+
+
+def test_n04_peers_that_leave_owned_connections_make_no_second_owner(poller: Poller) -> None:
+    """The hang-up is told at the next arming: at once, or after all threads could be told."""
+    first: dict[int, Event] = {}
+    rounds: list[Deserted] = []
+
+    def play(event: Event) -> None:
+        fd = event.fd
+        if first.setdefault(fd, event) is not event:
+            return
+        deserted = rounds[-1]
+        drain(deserted.pairs[fd][0])
+        deserted.leave(fd)
+        if fd % 4 < 2:
+            poller.rearm(fd, deserted.interests[fd])
+
+    crowd = HaltingCrowd(poller, play)
+
+    def play_round(_: int) -> None:
+        first.clear()
+        deserted = Deserted(poller, 99)
+        rounds[:] = [deserted]
+        deserted.add_ready()
+        kept = [fd for fd in deserted.pairs if fd % 4 >= 2]
+        with crowd.halted() as events:
+            before = counted(events)
+            ends = {fd: found[1] for fd, found in events.items() if len(found) == 2}
+            assert before == {fd: 1 if fd in kept else 2 for fd in deserted.pairs}
+        for fd in kept:
+            poller.rearm(fd, deserted.interests[fd])
+        with crowd.halted() as events:
+            assert counted(events) == dict.fromkeys(kept, 1)
+            ends |= {fd: event for fd, (event,) in events.items()}
+            for fd, event in ends.items():
+                deserted.check_end(fd, event)
+            deserted.close()
+
+    crowd.play_rounds(play_round)
     assert told(poller) == []

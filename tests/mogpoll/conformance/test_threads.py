@@ -11,7 +11,6 @@ import random
 import socket
 import threading
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -143,18 +142,8 @@ class Lives:
                 self._open[fd] = (near, far, [0])
                 # From here on it may be somebody else's.
                 self._poller.add(fd, INTERESTS[number % 3])
-                if number % 2:
-                    self._close_while_armed()
 
         return add
-
-    def _close_while_armed(self) -> None:
-        """Nobody must hear of this one, nor take what has its number next for it."""
-        near, far = socket.socketpair()
-        self._poller.add(near.fileno(), READ)
-        self._poller.forget(near.fileno())
-        near.close()
-        far.close()
 
     def _play(self, event: Event) -> None:
         fd = event.fd
@@ -223,74 +212,6 @@ def test_n10_exchange_gives_each_event_one_owner(
     poller.forget(over_fd)
     over.close()
     assert owners.taken == {end.fileno(): rounds for end in ends}
-
-
-def test_n10_add_rearm_and_forget_race_with_many_waits(poller: Poller) -> None:
-    """Told or not, but no more often than armed, and not of what is forgotten."""
-    received = Counter[int]()
-    crowd = Crowd(poller, lambda event: received.update([event.fd]))
-    rounds = EVENTS // 4
-
-    def churn(near: socket.socket) -> None:
-        for number in range(rounds):
-            poller.add(near.fileno(), INTERESTS[number % 3])
-            if number % 2:
-                poller.rearm(near.fileno(), INTERESTS[number % 5 % 3])
-            poller.forget(near.fileno())
-
-    def watch(churners: list[Running[None]]) -> None:
-        for one in churners:
-            one.result()
-        crowd.finish()
-
-    pairs = [socket.socketpair() for _ in range(4)]
-    for _, far in pairs:
-        far.send(b"a")
-    crowd.run(partial(watch, [Running(partial(churn, near)) for near, _ in pairs]))
-    assert max(received.values(), default=0) <= rounds + rounds // 2
-    assert told(poller) == []
-    for near, _ in pairs:
-        poller.add(near.fileno(), READ)
-    found = told(poller)
-    expected = [near.fileno() for near, _ in pairs]
-    for end in itertools.chain(*pairs):
-        end.close()
-    assert found == expected
-
-
-def test_forget_while_an_event_arrives(poller: Poller) -> None:
-    """Told or not, but never twice, and never again after the number was added anew."""
-    rounds = 500
-    received = Counter[int]()
-    crowd = Crowd(poller, lambda event: received.update([event.fd]))
-
-    def churn(near: socket.socket, together: threading.Barrier) -> None:
-        for number in range(rounds):
-            poller.add(near.fileno(), INTERESTS[number % 3])
-            together.wait(20)
-            poller.forget(near.fileno())
-            together.wait(20)
-            near.recv(1)
-
-    def send(far: socket.socket, together: threading.Barrier) -> None:
-        for _ in range(rounds):
-            together.wait(20)
-            far.send(b"a")
-            together.wait(20)
-
-    def watch(running: list[Running[None]]) -> None:
-        for one in running:
-            one.result()
-        crowd.finish()
-
-    with stream_pair() as (near, far):
-        together = threading.Barrier(2)
-        both = [Running(partial(churn, near, together)), Running(partial(send, far, together))]
-        crowd.run(partial(watch, both), threads=6)
-        assert received[near.fileno()] <= rounds
-        far.send(b"a")
-        poller.add(near.fileno(), READ)
-        assert told(poller) == [near.fileno()]
 
 
 def test_add_and_forget_by_many_threads_leave_nothing(poller: Poller) -> None:
