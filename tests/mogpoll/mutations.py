@@ -4,8 +4,8 @@
 
 runs the faults whose names contain one of the words, or all. Each is put into a temporary copy
 of the package and the tests that should notice are run against that copy. A fault that no test
-notices makes the exit status 1, and so does a run that says of no test that it failed. It takes a few minutes; run it after changing what is tested
-here or the tests themselves.
+notices makes the exit status 1, and so does a run in which no test is said to have failed. It
+takes a few minutes; run it after changing what is tested here or the tests themselves.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def counted(events: dict[int, list[Event]]) -> dict[int, int]:
 def test_n04_peers_that_leave_armed_connections_are_told_of_once_each(poller: Poller) -> None:
     crowd = HaltingCrowd(poller)
 
-    def play_round(_: int) -> None:
+    def play_round(_number: int) -> None:
         deserted = Deserted(poller, 99)
         deserted.add_silent()
         with crowd.halted() as events:
@@ -226,7 +226,7 @@ def test_n04_peers_that_leave_owned_connections_make_no_second_owner(poller: Pol
 
     crowd = HaltingCrowd(poller, play)
 
-    def play_round(_: int) -> None:
+    def play_round(_number: int) -> None:
         first.clear()
         deserted = Deserted(poller, 99)
         rounds[:] = [deserted]

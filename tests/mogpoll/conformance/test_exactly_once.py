@@ -71,7 +71,7 @@ def check(script: Script, events: Sequence[Event]) -> None:
     armings = [interest for interest in script if interest is not None]
     assert len(events) <= len(armings)
     for direction in (READ, WRITE):
-        of_no_other = [event for event in events if event.readiness & BOTH == direction]
+        of_no_other = [event for event in events if int(event.readiness & BOTH) == direction]
         assert len(of_no_other) <= sum(bool(arming & direction) for arming in armings)
     if script[-1] is not None:
         assert any(event.readiness & script[-1] for event in events), "the last is not told"
@@ -125,7 +125,7 @@ def test_forget_while_an_event_arrives(poller: Poller, pairs: list[Pair]) -> Non
             together.wait(20)
             far.send(b"a")
 
-    def play_round(_: int) -> None:
+    def play_round(_number: int) -> None:
         for fd in fds:
             poller.add(fd, READ)
         together = Barrier(2)
@@ -202,7 +202,7 @@ def test_n07_n10_event_of_a_forgotten_file_is_nobodys(poller: Poller, way: str) 
             assert numbers & {near.fileno() for near, _ in after}
         return before, after
 
-    def play_round(_: int) -> None:
+    def play_round(_number: int) -> None:
         with crowd.halted() as events:
             assert events == {}
             before, after = replace(100)
