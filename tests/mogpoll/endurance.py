@@ -1,10 +1,11 @@
-"""Run the conformance suite again and again on a machine that is kept busy.
+"""Run the conformance suite and the tests of the notes again and again on a busy machine.
 
     python -m tests.mogpoll.endurance [--runs 50] [--loops 2] [PYTEST-ARGUMENT ...]
 
-Each run is a process of its own, on the backend that MOGPOLL_BACKEND names, while `--loops`
-processes beside it do nothing but compute. The first run that fails ends it: what that run said
-is printed whole, and the exit status is 1.
+A test of a note is one named by it, as `test_n21_...`, wherever in tests/mogpoll it lies; another
+choice is made with `-k`. Each run is a process of its own, on the backend that MOGPOLL_BACKEND
+names, while `--loops` processes beside it do nothing but compute. The first run that fails ends
+it: what that run said is printed whole, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITE = "tests/mogpoll/conformance"
+SUITE = "tests/mogpoll"
+# Tests of notes have two digits, which `test_number_...` has not.
+_CHOICE = "conformance or test_n0 or test_n1 or test_n2 or test_n3"
 
 # For one run of the suite, which takes seconds on a machine with nothing else to do.
 _LIMIT_S = 600
@@ -56,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.mogpoll.endurance",
-        description="The conformance suite, many times in a row on a busy machine.",
+        description="Conformance and the notes' tests, many times in a row on a busy machine.",
     )
     parser.add_argument("--runs", type=_count, default=50, metavar="N", help="default: 50")
     parser.add_argument(
@@ -85,6 +88,7 @@ def _busy(loops: int) -> Iterator[None]:
 
 def _run_suite(pytest_arguments: list[str]) -> tuple[int, str]:
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", SUITE]
+    command += ["-k", _CHOICE]
     try:
         done = subprocess.run(
             [*command, *pytest_arguments],

@@ -8,6 +8,7 @@ ACCEPTING = "tests/mogpoll/test_acceptor.py"
 STOPPING = "tests/mogpoll/test_acceptor_stopping.py"
 CONFORMANCE = "tests/mogpoll/conformance"
 SCRIPTED = "tests/mogpoll/test_kqueue_changes.py"
+EXACTLY = "tests/mogpoll/conformance/test_exactly_once.py"
 
 
 @dataclass(frozen=True)
@@ -412,5 +413,72 @@ FAULTS = (
         "    if count < 1:",
         "    if count < 0:",
         "tests/mogpoll/test_sendfile.py",
+    ),
+    # What a crowd is told, counted exactly
+    Fault(
+        "epoll: one event in a hundred is lost",
+        "epoll.py",
+        "        fd, mask = ready[0]\n",
+        """        self._count = getattr(self, "_count", 0) + 1
+        if self._count % 100 == 0:
+            return self.wait(timeout_s)
+        fd, mask = ready[0]
+""",
+        EXACTLY,
+    ),
+    Fault(
+        "epoll: one event in a hundred is given to two threads",
+        "epoll.py",
+        "        fd, mask = ready[0]\n",
+        """        fd, mask = ready[0]
+        self._count = getattr(self, "_count", 0) + 1
+        if self._count % 100 == 0 and fd in self._registered:
+            self._modify(fd, mask | _EPOLLONESHOT)
+""",
+        EXACTLY,
+    ),
+    Fault(
+        "epoll: forget leaves the kernel's entry of a file that stays open",
+        "epoll.py",
+        "            self._epoll.unregister(fd)\n",
+        "            pass\n",
+        EXACTLY + "::test_n07_n10_event_of_a_forgotten_file_is_nobodys",
+    ),
+    Fault(
+        "epoll: a hang-up is told of to a second owner",
+        "epoll.py",
+        "        fd, mask = ready[0]\n",
+        """        fd, mask = ready[0]
+        if not mask & _EPOLLHUP and fd in self._registered:
+            self._modify(fd, _EPOLLRDHUP | _EPOLLONESHOT)
+""",
+        "tests/mogpoll/conformance/test_ends.py",
+    ),
+    Fault(
+        "kqueue: one event in a hundred is lost",
+        "kqueue.py",
+        "            if fd is not None:\n                return _new_event",
+        "            if fd is not None and event.udata % 200 > 1:\n"
+        "                return _new_event",
+        EXACTLY,
+    ),
+    Fault(
+        "kqueue: one event in a hundred is given to two threads",
+        "kqueue.py",
+        "            if fd is not None:\n                return _new_event",
+        """            if fd is not None and event.udata % 200 < 2 and fd in self._registered:
+                self.rearm(fd, Interest.READ)
+            if fd is not None:
+                return _new_event""",
+        EXACTLY,
+    ),
+    Fault(
+        "kqueue: forget leaves the kernel's filters and the serial",
+        "kqueue.py",
+        """            self._armed.pop(last, None)
+        for filter_ in (self._read, self._write):
+""",
+        "        for filter_ in ():\n",
+        EXACTLY + "::test_n07_n10_event_of_a_forgotten_file_is_nobodys",
     ),
 )

@@ -3,8 +3,9 @@
     python -m tests.mogpoll.mutations [WORD ...]
 
 runs the faults whose names contain one of the words, or all. Each is put into a temporary copy
-of the package and the tests that should notice are run against that copy. A fault that no test
-notices makes the exit status 1, and so does a run in which no test is said to have failed. It
+of the package and the tests that should notice are run against that copy. An event that is lost
+shows as a test that hangs: that counts, if the test's own limit ends it and so names it. A fault
+that no test notices makes the exit status 1, and so does a run that ends with no test named. It
 takes a few minutes; run it after changing what is tested here or the tests themselves.
 """
 
@@ -29,45 +30,55 @@ _TEST_LIMIT_S = 45
 
 def main(words: list[str]) -> int:
     chosen = [f for f in FAULTS if not words or any(word in f.name for word in words)]
-    survivors = 0
+    missed = 0
     width = max(len(fault.name) for fault in chosen)
     for fault in chosen:
-        noticed_by = try_out(fault)
-        survivors += noticed_by is None
-        print(f"{fault.name:{width}}  {noticed_by or 'SURVIVES'}", flush=True)
-    print(f"{len(chosen) - survivors} of {len(chosen)} faults were noticed")
-    return 1 if survivors else 0
+        noticed, said = try_out(fault)
+        missed += not noticed
+        print(f"{fault.name:{width}}  {said}", flush=True)
+    print(f"{len(chosen) - missed} of {len(chosen)} faults were noticed")
+    return 1 if missed else 0
 
 
-def try_out(fault: Fault) -> str | None:
-    """Return the first test that failed with this fault; None if none did."""
+def try_out(fault: Fault) -> tuple[bool, str]:
+    """Say whether a test failed with this fault, and what to print of it."""
     with tempfile.TemporaryDirectory(prefix="mogpoll-fault-") as folder:
         copy = Path(folder) / "mogpoll"
         shutil.copytree(ROOT / "mogpoll", copy, ignore=shutil.ignore_patterns("__pycache__"))
         break_it(copy / fault.module, fault)
-        command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-        command += [f"--timeout={_TEST_LIMIT_S}", fault.tests]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
-                check=False,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=_LIMIT_S,
-            )
-        except subprocess.TimeoutExpired:
-            # A test that hangs has a limit of its own, and a name.
-            raise SystemExit(f"{fault.name}: the run did not end in {_LIMIT_S} s") from None
-    if done.returncode == 0:
-        return None
-    named = re.search(r"^(?:FAILED|ERROR) \S*?([^/\s]+::\S+)", done.stdout, re.MULTILINE)
+        status, output = _run_tests(fault, folder)
+    if status == 0:
+        return False, "SURVIVES"
+    named = re.search(r"^(?:FAILED|ERROR) \S*?([^/\s]+::\S+)", output, re.MULTILINE)
     if named:
-        return named[1]
+        # In the words of pytest-timeout; the summary's own line may be cut off before them.
+        hung = re.search(r"^E +Failed: Timeout ", output, re.MULTILINE)
+        return True, f"the run hung in {named[1]}" if hung else named[1]
+    if status is None:
+        return False, f"ERROR: the run hung for {_LIMIT_S} s, and no test was named"
     # Not the fault's doing: wrong arguments, another checkout imported, no test collected.
-    raise SystemExit(f"{fault.name}: pytest could not test it:\n{done.stdout}")
+    raise SystemExit(f"{fault.name}: pytest could not test it:\n{output}")
+
+
+def _run_tests(fault: Fault, folder: str) -> tuple[int | None, str]:
+    """Return pytest's exit status and output; None if it did not end."""
+    command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    command += [f"--timeout={_TEST_LIMIT_S}", fault.tests]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_LIMIT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        # What was read until then comes as bytes, whatever was asked for.
+        return None, error.stdout.decode(errors="replace") if error.stdout else ""
+    return done.returncode, done.stdout
 
 
 def break_it(module: Path, fault: Fault) -> None:
