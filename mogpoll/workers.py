@@ -283,9 +283,10 @@ class WorkerPool(Generic[T, W]):
                     name=f"{self._name}-{self._started}",
                     daemon=True,
                 )
+                # Where the system has no more threads this raises, and nobody counts on it.
+                worker.thread.start()
                 self._workers.append(worker)
                 self._parked.append(worker)
-                worker.thread.start()
                 self._threads.append(worker.thread)
 
     def _main(self, worker: _Worker) -> None:

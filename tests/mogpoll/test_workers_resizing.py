@@ -51,6 +51,28 @@ def test_idle_pool_takes_every_size(bench: Bench, spare: int, sizes: list[int]) 
         assert serves(bench, pool)
 
 
+def test_threads_that_the_system_refuses_do_not_count(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = bench.pool(2)
+    left = iter(range(3))
+
+    def start(thread: threading.Thread) -> None:
+        if next(left, None) is None:
+            raise RuntimeError("can't start new thread")
+        genuine(thread)
+
+    genuine = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="can't start"):
+        pool.resize(10)
+    monkeypatch.undo()
+    assert (workers(), pool.size) == (5, 5)
+    assert serves(bench, pool)
+    pool.resize(4)
+    wait_for_workers(4)
+
+
 def test_idle_workers_that_all_wait_leave_too(bench: Bench) -> None:
     pool = bench.pool(6, spare=6)
     wait_until(lambda: sum(w.waiting for w in pool._workers) == 6, "all wait for an event")

@@ -12,6 +12,7 @@ import pytest
 
 from mogstored.config import ConfigError
 from mogstored.process.pidfile import Pidfile, PidfileInUseError
+from tests.support.descriptors import open_numbers
 
 OWN = f"{os.getpid()}\n"
 
@@ -178,12 +179,12 @@ def test_release_of_a_file_that_is_gone(path: Path) -> None:
 
 
 def test_descriptors_are_closed(path: Path) -> None:
-    before = os.listdir("/dev/fd")
+    before = open_numbers()
     pidfile = committed(path)
     pidfile.rename_for_upgrade()
     pidfile.restore()
     pidfile.release()
-    assert os.listdir("/dev/fd") == before
+    assert open_numbers() == before
 
 
 # Upgrade
