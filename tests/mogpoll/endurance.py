@@ -17,9 +17,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.mogpoll.pytest_run import run_pytest
+
 SUITE = "tests/mogpoll"
 # Tests of notes have two digits, which `test_number_...` has not.
 _CHOICE = "conformance or test_n0 or test_n1 or test_n2 or test_n3"
@@ -42,7 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     with _busy(wanted.loops):
         for number in range(1, wanted.runs + 1):
             began = time.monotonic()
-            status, said = _run_suite(pytest_arguments)
+            status, said = run_pytest([SUITE, "-k", _CHOICE, *pytest_arguments], _LIMIT_S)
+            if status is None:
+                print(f"{said}\nrun {number} of {wanted.runs} did not end in {_LIMIT_S} s")
+                return 1
             if status != 0:
                 print(f"{said}\nrun {number} of {wanted.runs} FAILED with status {status}")
                 return 1
@@ -84,25 +87,6 @@ def _busy(loops: int) -> Iterator[None]:
         for loop in running:
             loop.kill()
             loop.wait()
-
-
-def _run_suite(pytest_arguments: list[str]) -> tuple[int, str]:
-    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", SUITE]
-    command += ["-k", _CHOICE]
-    try:
-        done = subprocess.run(
-            [*command, *pytest_arguments],
-            cwd=ROOT,
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_LIMIT_S,
-        )
-    except subprocess.TimeoutExpired as error:
-        said = error.stdout.decode(errors="replace") if error.stdout else ""
-        return -1, f"{said}\nthe run did not end in {_LIMIT_S} s"
-    return done.returncode, done.stdout
 
 
 if __name__ == "__main__":

@@ -14,14 +14,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.mogpoll.faults import FAULTS, Fault
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.mogpoll.pytest_run import ROOT, run_pytest
 
 # For the whole run of one fault. Tests have shorter limits of their own, below.
 _LIMIT_S = 300
@@ -46,7 +44,9 @@ def try_out(fault: Fault) -> tuple[bool, str]:
         copy = Path(folder) / "mogpoll"
         shutil.copytree(ROOT / "mogpoll", copy, ignore=shutil.ignore_patterns("__pycache__"))
         break_it(copy / fault.module, fault)
-        status, output = _run_tests(fault, folder)
+        environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        arguments = ["-x", f"--timeout={_TEST_LIMIT_S}", fault.tests]
+        status, output = run_pytest(arguments, _LIMIT_S, environment)
     if status == 0:
         return False, "SURVIVES"
     named = re.search(r"^(?:FAILED|ERROR) \S*?([^/\s]+::\S+)", output, re.MULTILINE)
@@ -58,27 +58,6 @@ def try_out(fault: Fault) -> tuple[bool, str]:
         return False, f"ERROR: the run hung for {_LIMIT_S} s, and no test was named"
     # Not the fault's doing: wrong arguments, another checkout imported, no test collected.
     raise SystemExit(f"{fault.name}: pytest could not test it:\n{output}")
-
-
-def _run_tests(fault: Fault, folder: str) -> tuple[int | None, str]:
-    """Return pytest's exit status and output; None if it did not end."""
-    command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    command += [f"--timeout={_TEST_LIMIT_S}", fault.tests]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_LIMIT_S,
-        )
-    except subprocess.TimeoutExpired as error:
-        # What was read until then comes as bytes, whatever was asked for.
-        return None, error.stdout.decode(errors="replace") if error.stdout else ""
-    return done.returncode, done.stdout
 
 
 def break_it(module: Path, fault: Fault) -> None:

@@ -13,10 +13,10 @@ _LIMIT = 4096
 
 def open_numbers() -> set[int]:
     """Return those that are open, as far as numbers are given out here."""
-    return {number for number in range(_LIMIT) if _is_open(number)}
+    return {number for number in range(_LIMIT) if is_open(number)}
 
 
-def _is_open(number: int) -> bool:
+def is_open(number: int) -> bool:
     try:
         os.fstat(number)
     except OSError:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from mogpoll import BouncingWaker
 from tests.mogpoll.conformance.looks import READ
-from tests.support.threads import run_all
+from tests.support.threads import Running, run_all, wait_until_asleep
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,6 +64,32 @@ class Crowd:
         run_all([*[self.receive] * threads, *others])
         self._poller.forget(self._waker_fd)
         self._waker.close()
+
+
+def wake_sleepers(poller: Poller, count: int, act: Callable[[], None]) -> list[int]:
+    """Let so many threads fall asleep, then act; return the descriptors that were told.
+
+    Once somebody was told, the others are woken by a waker, whose descriptor is left out.
+    """
+    waker = BouncingWaker()
+    waker_fd = waker.attach(poller)
+
+    def wait() -> int:
+        event = poller.wait()
+        assert event is not None
+        if event.fd == waker_fd:
+            waker.receive(poller)
+        return event.fd
+
+    sleepers = [Running(wait) for _ in range(count)]
+    wait_until_asleep(sleepers)
+    act()
+    wait_until(lambda: any(one.is_over() for one in sleepers), "somebody has the event")
+    waker.wake()
+    found = [sleeper.result() for sleeper in sleepers]
+    poller.forget(waker_fd)
+    waker.close()
+    return [fd for fd in found if fd != waker_fd]
 
 
 class HaltingCrowd(Crowd):

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mogpoll import BouncingWaker
+from tests.mogpoll.conformance.crowds import wake_sleepers
 from tests.mogpoll.conformance.looks import BOTH, INTERESTS, READ, WRITE, is_readable, told
 from tests.support.sockets import drain, fill
-from tests.support.threads import Running, wait_until_asleep
-from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mogpoll import Interest, Poller
@@ -51,26 +49,9 @@ def test_n01_event_silences_the_other_direction_too(poller: Poller, pair: Pair) 
 
 @pytest.mark.parametrize("count", [2, 8])
 def test_n01_of_many_waiters_one_gets_it(poller: Poller, ready: Pair, count: int) -> None:
-    """Whoever is woken by the other direction sleeps on, until the waker comes after it."""
-    waker = BouncingWaker()
-    waker_fd = waker.attach(poller)
-
-    def wait() -> int:
-        event = poller.wait()
-        assert event is not None
-        if event.fd == waker_fd:
-            waker.receive(poller)
-        return event.fd
-
-    waiters = [Running(wait) for _ in range(count)]
-    wait_until_asleep(waiters)
-    poller.add(ready[0].fileno(), BOTH)
-    wait_until(lambda: any(one.is_over() for one in waiters), "somebody has the event")
-    waker.wake()
-    found = [waiter.result() for waiter in waiters]
-    poller.forget(waker_fd)
-    waker.close()
-    assert sorted(found) == sorted([ready[0].fileno(), *[waker_fd] * (count - 1)])
+    """Whoever is woken by the other direction sleeps on."""
+    fd = ready[0].fileno()
+    assert wake_sleepers(poller, count, lambda: poller.add(fd, BOTH)) == [fd]
 
 
 @pytest.mark.parametrize("next_interest", INTERESTS)

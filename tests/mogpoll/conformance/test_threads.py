@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mogpoll import BouncingWaker
-from tests.mogpoll.conformance.crowds import EVENTS, THREADS, Crowd, Owners
+from tests.mogpoll.conformance.crowds import EVENTS, THREADS, Crowd, Owners, wake_sleepers
 from tests.mogpoll.conformance.looks import BOTH, INTERESTS, READ, WRITE, told
 from tests.support.sockets import stream_pair
 from tests.support.threads import Running, run_all, wait_until_asleep
-from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -258,27 +257,10 @@ def test_rearm_of_what_is_armed_already_is_one_event(poller: Poller) -> None:
 
 
 def test_one_event_wakes_one_of_many_sleepers(poller: Poller) -> None:
-    waker = BouncingWaker()
-    waker_fd = waker.attach(poller)
-
-    def wait() -> int:
-        event = poller.wait()
-        assert event is not None
-        if event.fd == waker_fd:
-            waker.receive(poller)
-        return event.fd
-
     with stream_pair() as (near, far):
-        waiters = [Running(wait) for _ in range(THREADS)]
-        wait_until_asleep(waiters)
         far.send(b"a")
-        poller.add(near.fileno(), BOTH)
-        wait_until(lambda: any(one.is_over() for one in waiters), "somebody has the event")
-        waker.wake()
-        found = [waiter.result() for waiter in waiters]
-        assert found.count(near.fileno()) == 1
-    poller.forget(waker_fd)
-    waker.close()
+        told_of = wake_sleepers(poller, THREADS, lambda: poller.add(near.fileno(), BOTH))
+        assert told_of == [near.fileno()]
 
 
 def test_as_many_events_as_sleepers_wake_them_all(poller: Poller) -> None:

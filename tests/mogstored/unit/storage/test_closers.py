@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from mogstored.storage.closers import Closers
+from tests.support.descriptors import is_open
 from tests.support.waiting import wait_until
 
 
@@ -21,14 +22,6 @@ def closers() -> Iterator[Closers]:
 
 def _open_many(count: int) -> list[int]:
     return [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
 
 
 def test_everything_from_many_threads_is_closed_once(closers: Closers) -> None:
@@ -53,7 +46,7 @@ def test_file_that_is_closed_already_stops_nothing(closers: Closers) -> None:
     closers.close_soon(b"dev1", fds)
     closers.attend(30.0)
     assert closers.closed == 3
-    assert not any(_is_open(fd) for fd in fds[1:])
+    assert not any(is_open(fd) for fd in fds[1:])
 
 
 @pytest.fixture
@@ -87,9 +80,9 @@ def test_stop_does_not_wait_for_a_device_that_hangs(
     closers.close_soon(b"dev1", [hanging, behind])
     closers.close_soon(b"dev2", [other])
     closers.stop(0.5)
-    assert [_is_open(fd) for fd in (hanging, behind, other)] == [True, True, False]
+    assert [is_open(fd) for fd in (hanging, behind, other)] == [True, True, False]
     release.set()
-    wait_until(lambda: not _is_open(behind), "the rest is closed when it answers")
+    wait_until(lambda: not is_open(behind), "the rest is closed when it answers")
 
 
 def test_who_attends_leaves_when_told(hanging: int) -> None:
