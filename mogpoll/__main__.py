@@ -1,10 +1,11 @@
-"""`python -m mogpoll`: ask this system's kernel what mogpoll relies on; see `mogpoll.probe`."""
+"""`python -m mogpoll`: check what mogpoll relies on in this system; see `mogpoll.probe`."""
 
 from __future__ import annotations
 
 import sys
 
+from mogpoll import __version__
 from mogpoll.probe.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], version=__version__))

@@ -1,22 +1,21 @@
 """The poller on Linux's epoll.
 
 An epoll registration belongs to an open file and carries one mask of events. With
-EPOLLONESHOT the kernel clears the whole mask when it hands an event out: both directions
-fall silent together, the entry stays in the set, and EPOLL_CTL_MOD arms it again. This is
-exactly the promise of the contract, so the backend adds almost nothing: `wait` asks for
-one event at a time, since a thread that takes a batch and then blocks on a disk starves
-the rest of its batch.
+EPOLLONESHOT, delivery clears the whole mask: both directions go silent together, the entry
+stays in the set, and EPOLL_CTL_MOD arms it again (n01, n02). That is the contract, so the
+backend adds little. `wait` takes one event: a thread that takes a batch and then blocks on a
+disk starves the rest of its batch (n11).
 
-What the kernel does not do by itself:
+The backend adds:
 
-- It forgets a registration when the last descriptor of the open file is closed, which
-  kqueue's bookkeeping cannot see. The set of registered numbers exists to refuse on epoll
-  what must be refused on kqueue.
-- EPOLLHUP and EPOLLERR may come alone, as for a pipe without a writer, while a kqueue filter
-  always says which direction it is. Neither direction would block then, and both are told.
+- A set of registered numbers. The kernel drops a registration with the last descriptor of the
+  open file (n07), which kqueue's bookkeeping cannot see; the set makes both backends refuse
+  the same calls.
+- A direction for every event. EPOLLHUP and EPOLLERR may come alone, as for a pipe without a
+  writer (n04); neither direction would block then, so both are reported.
 
-epoll_wait wakes one waiter per event, the last one that went to sleep, whose caches are
-warm. There is no fairness between threads to rely on.
+epoll_wait wakes one waiter per event, the one that went to sleep last (n19). Threads get no
+fair share.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ import itertools
 import select
 from operator import index
 
-from mogpoll.descriptors import refuse_unpollable
 from mogpoll.errors import (
     AlreadyRegistered,
     BadDescriptor,
@@ -35,11 +33,13 @@ from mogpoll.errors import (
     NotRegistered,
     PollerClosed,
 )
-from mogpoll.forking import disown_after_fork
 from mogpoll.interest import Event, Interest, Readiness
-from mogpoll.waits import clip_timeout
+from mogpoll.poller import HeldPoller
+from mogpoll.system.descriptors import HasFileno, descriptor_of, refuse_unpollable
+from mogpoll.system.forking import disown_after_fork
+from mogpoll.system.timeouts import clip_timeout
 
-# Linux's numbers, spelled out so that this module can be imported on every system.
+# Linux's numbers, so that this module can be imported on every system.
 _EPOLLIN, _EPOLLPRI, _EPOLLOUT = 0x001, 0x002, 0x004
 _EPOLLERR, _EPOLLHUP, _EPOLLRDHUP = 0x008, 0x010, 0x2000
 _EPOLLONESHOT = 1 << 30
@@ -71,20 +71,23 @@ def _readiness_of_masks() -> dict[int, Readiness]:
     return table
 
 
-# Flag arithmetic costs a microsecond in Python; a look-up costs 30 ns.
+# All masks beforehand: flag arithmetic costs 1 us in Python, a look-up 30 ns.
 _READINESS = _readiness_of_masks()
-# Skips the Python-level constructor of the named tuple, 0.2 us on the path of each event.
+# Skips the named tuple's Python-level constructor: 0.2 us an event.
 _new_event = functools.partial(tuple.__new__, Event)
 
 
-class EpollPoller:
-    """See `mogpoll.poller.Poller` for the contract of each method.
+class EpollPoller(HeldPoller):
+    """A `mogpoll.poller.Poller` on epoll.
 
-    **Threads:** `_registered` is touched by single dict operations only, each atomic with
-    and without the interpreter lock; the kernel decides every race between two of them.
+    **Threads:** `_registered` is used by single dict operations only, which are atomic with
+    and without the interpreter lock; the kernel decides races between them.
+
+    **Raises:** `OSError` (ENOSYS) on a system without epoll.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         if not hasattr(select, "epoll"):
             raise OSError(errno.ENOSYS, "this system has no epoll")
         self._epoll = select.epoll()
@@ -93,15 +96,15 @@ class EpollPoller:
         self._registered: dict[int, object] = {}
         disown_after_fork(self)
 
-    def add(self, fd: int, interest: Interest) -> None:
-        fd, mask = index(fd), _MASKS[Interest(interest)]
+    def add(self, fd: int | HasFileno, interest: Interest) -> None:
+        fd, mask = descriptor_of(fd), _MASKS[Interest(interest)]
         if self._epoll.closed:
             raise PollerClosed
-        # A number that is registered stays so, even if it was closed meanwhile.
+        # A registered number stays registered, even if it was closed meanwhile.
         if fd not in self._registered:
             refuse_unpollable(fd)
-        # Before the kernel knows: the event may be received, and the descriptor forgotten
-        # by its new owner, before the call returns here.
+        # Before the kernel call: another thread may receive the event and forget the
+        # descriptor before the call returns here (n10).
         if self._registered.setdefault(fd, claim := object()) is not claim:
             raise AlreadyRegistered(fd)
         try:
@@ -110,9 +113,12 @@ class EpollPoller:
             self._registered.pop(fd, None)
             raise self._refusal(fd, error) from None
 
-    def rearm(self, fd: int, interest: Interest) -> None:
-        # Refuses what `select.epoll` would take: an object that has a descriptor.
-        fd = index(fd)
+    def rearm(self, fd: int | HasFileno, interest: Interest) -> None:
+        try:
+            # Most are numbers, and this runs for each step.
+            fd = index(fd)  # type: ignore[arg-type]
+        except TypeError:
+            fd = descriptor_of(fd)
         try:
             self._modify(fd, _MASKS[interest])
         except (OSError, OverflowError, ValueError, KeyError, TypeError) as error:
@@ -121,8 +127,8 @@ class EpollPoller:
                 raise NotRegistered(fd) from None
             raise self._refusal(fd, error) from None
 
-    def forget(self, fd: int) -> None:
-        fd = index(fd)
+    def forget(self, fd: int | HasFileno) -> None:
+        fd = descriptor_of(fd)
         if self._epoll.closed:
             raise PollerClosed
         try:
@@ -132,7 +138,7 @@ class EpollPoller:
         try:
             self._epoll.unregister(fd)
         except OSError:
-            # Closed already: the kernel has forgotten it by itself.
+            # Already closed, so the kernel has dropped it (n07).
             return
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
@@ -147,26 +153,26 @@ class EpollPoller:
         fd, mask = ready[0]
         return _new_event((fd, _READINESS[mask]))
 
-    def exchange(
-        self, fd: int, interest: Interest, timeout_s: float | None = None
-    ) -> Event | None:
-        self.rearm(fd, interest)
-        return self.wait(timeout_s)
-
     def fileno(self) -> int:
         if self._epoll.closed:
             raise PollerClosed
         return self._epoll.fileno()
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._epoll.close()
 
+    def __repr__(self) -> str:
+        if self._epoll.closed:
+            return "<EpollPoller, closed>"
+        return f"<EpollPoller {self._epoll.fileno()}, {len(self._registered)} registered>"
+
     def disown(self) -> None:
-        """Close the copy that a forked child inherited; the parent's queue lives on."""
+        """Close a forked child's copy of the descriptor; the parent's queue is not affected."""
+        self.forget_holders()
         self._epoll.close()
 
     def _refusal(self, fd: int, error: Exception) -> Exception:
-        """Return the contract's exception for what `select.epoll` raised."""
+        """Translate an error of `select.epoll` into the contract's exception."""
         if self._epoll.closed:
             return PollerClosed()
         if isinstance(error, FileExistsError):

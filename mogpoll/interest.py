@@ -1,4 +1,4 @@
-"""What is asked of a poller (`Interest`) and what it tells (`Readiness`, `Event`)."""
+"""What a poller watches for (`Interest`) and what it reports (`Readiness`, `Event`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Interest(enum.IntEnum):
-    """The directions in which a descriptor is watched; there is no empty interest.
+    """The directions in which a descriptor is watched; an empty interest does not exist.
 
     `Interest.READ | Interest.WRITE` is `Interest.READ_WRITE`.
     """
@@ -21,10 +21,10 @@ class Interest(enum.IntEnum):
 
 
 class Readiness(enum.IntFlag):
-    """What a kernel said of a descriptor; every bit is a hint.
+    """What the kernel reported of a descriptor; every bit is a hint (n03).
 
-    HANGUP says that the peer sends no more, has gone, or that the descriptor is in
-    error. Bytes may still wait to be read: read until there are none.
+    HANGUP: the peer sends no more or is gone, or the descriptor has an error. Data may still
+    be unread (n04): read until end of file.
     """
 
     READABLE = 1
@@ -33,7 +33,7 @@ class Readiness(enum.IntFlag):
 
 
 class Event(NamedTuple):
-    """One telling: descriptor `fd` became ready, and the receiver now owns it."""
+    """A readiness event; its receiver owns `fd`."""
 
     fd: int
     readiness: Readiness

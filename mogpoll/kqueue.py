@@ -1,48 +1,43 @@
 """The poller on kqueue: FreeBSD, macOS, and Linux through libkqueue.
 
-A kqueue registration is the pair of a descriptor and a filter. READ and WRITE are two
-registrations that know nothing of each other, and EV_ONESHOT deletes each of them on its
-own delivery. Armed for both directions, one descriptor can therefore be handed to two
-threads. The contract allows one owner, so every arming has a serial number, carried in
-`udata`:
+A kqueue registration is a pair of descriptor and filter. READ and WRITE are independent
+registrations, and EV_ONESHOT deletes each on its own delivery (n01). A descriptor armed for
+both can therefore reach two threads. The contract allows one owner, so every arming has a
+serial number, carried in `udata`:
 
-- `add` and `rearm` draw a new serial and enter it in `_armed`, then change the kernel;
-- a thread that receives an event removes its serial from `_armed`; whoever removes it
-  owns the descriptor, and a twin that comes later finds nothing and is dropped;
-- the twin may also stay in the kernel while the owner works. A later arming of the same
-  filter overwrites it, and if it fires instead its serial is unknown by then.
+- `add` and `rearm` draw a serial, enter it in `_armed`, then change the kernel;
+- the thread that removes an event's serial from `_armed` owns the descriptor; the other
+  filter's event finds its serial gone and is dropped;
+- the other filter may stay registered while the owner works. The next arming of that filter
+  overwrites it; if it fires first, its serial is unknown.
 
-Serials are never used twice, so an event that was read from the kernel before its
-descriptor was closed cannot be taken for one of the next descriptor with that number.
+Serials are never reused, so an event received before its descriptor was closed cannot be taken
+for one of the next descriptor with that number.
 
-With one direction armed this costs one system call for each arming, as it must: changing
-and waiting in a single kevent call is not safe here. CPython repeats an interrupted call
-with the same list of changes, which the kernel has applied already; another thread may
-have received the one-shot in between, and the repetition arms it a second time
-(https://github.com/python/cpython/blob/3.11/Modules/selectmodule.c, the loop in
-select_kqueue_control_impl).
+Changes and waits are separate kevent calls (n13). CPython repeats an interrupted call with the
+same changes, which the kernel has already applied; if another thread received the one-shot in
+between, the repetition arms it twice (the loop in select_kqueue_control_impl,
+https://github.com/python/cpython/blob/3.11/Modules/selectmodule.c).
 
-FreeBSD wakes every waiting thread for each event and lets all but one go back to sleep.
-It reports regular files as readable for ever and epoll refuses them: they are refused
-here before the kernel is asked.
+FreeBSD wakes all waiting threads for each event; one gets it, the others go back to sleep
+(n19). Regular files would be readable for ever (n08); they are refused before the kernel is
+asked, as on epoll.
 
-A pipe without a reader cannot be armed for WRITE: the kernel says EPIPE, registers nothing,
-and would never tell of it (pipe_kqfilter in FreeBSD's sys/kern/sys_pipe.c). A one-shot timer
-takes the filter's place, and its event is the hang-up that epoll tells of.
+Arming a pipe without a reader for WRITE fails and registers nothing: with EPIPE on FreeBSD, with
+EBADF on NetBSD, as if the descriptor were closed (n09, n62; pipe_kqfilter in each
+sys/kern/sys_pipe.c). A one-shot timer stands in for the filter, and delivers the hang-up.
 """
 
 from __future__ import annotations
 
 import errno
 import functools
-import os
 import select
 import threading
 import time
 from operator import index
 from typing import Any
 
-from mogpoll.descriptors import refuse_unpollable
 from mogpoll.errors import (
     AlreadyRegistered,
     BadDescriptor,
@@ -50,68 +45,57 @@ from mogpoll.errors import (
     NotRegistered,
     PollerClosed,
 )
-from mogpoll.forking import disown_after_fork
 from mogpoll.interest import Event, Interest, Readiness
-from mogpoll.waits import clip_timeout
+from mogpoll.poller import HeldPoller
+from mogpoll.system.descriptors import HasFileno, descriptor_of, is_pipe, refuse_unpollable
+from mogpoll.system.forking import disown_after_fork
+from mogpoll.system.timeouts import clip_timeout
 
-# Errors of a deletion that leave nothing to do.
+# Errors of EV_DELETE that leave nothing to do.
 _HARMLESS_ON_DELETE = frozenset(
     {
-        # The one-shot was delivered, or the filter was never armed.
+        # The one-shot was delivered, or the filter was never armed (n02).
         errno.ENOENT,
-        # The descriptor was closed, and the kernel removed its filters then.
+        # The descriptor was closed, which removed its filters (n07).
         errno.EBADF,
     }
 )
 
 _new_event = functools.partial(tuple.__new__, Event)
 
-# The part of `select` that deals with kqueue, or its stand-in: no common type exists.
-Kernel = Any
+# `select`, or an object with the same names: no common type exists.
+KqueueApi = Any
 
 
-def find_kernel() -> Kernel:
-    """Return the system's own kqueue, else the libkqueue that MOGPOLL_LIBKQUEUE names.
+class KqueuePoller(HeldPoller):
+    """A `mogpoll.poller.Poller` on kqueue; `api` defaults to the system's own.
 
-    **Raises:** `OSError` where neither is to be had.
-    """
-    if hasattr(select, "kqueue"):
-        return select
-    path = os.environ.get("MOGPOLL_LIBKQUEUE")
-    if not path:
-        raise OSError(
-            errno.ENOSYS, "this system has no kqueue, and MOGPOLL_LIBKQUEUE names no libkqueue"
-        )
-    from mogpoll.testing import libkqueue
+    **Threads:** `_lock` guards the serial counter and the two tables. Claiming an event
+    removes one key from `_armed`, which is atomic with and without the interpreter lock.
+    The kernel is changed outside the lock, except for two filters: the first may fire at
+    once, and our second change must not overtake the new owner's. Changes never block.
 
-    return libkqueue.load(path)
-
-
-class KqueuePoller:
-    """See `mogpoll.poller.Poller` for the contract of each method.
-
-    **Threads:** `_lock` guards the serial counter and the two tables together. A claim is
-    the removal of one key from `_armed`, which is atomic with and without the interpreter
-    lock. The kernel is changed outside of the lock, except when two filters are concerned:
-    the first of them may fire at once, and the new owner's own change must not be
-    overtaken by our second one. Such a change never sleeps.
+    **Raises:** `OSError` (ENOSYS) on a system without kqueue, if `api` is None.
     """
 
-    def __init__(self, kernel: Kernel | None = None) -> None:
-        self._kernel = find_kernel() if kernel is None else kernel
-        self._kqueue = self._kernel.kqueue()
+    def __init__(self, api: KqueueApi | None = None) -> None:
+        super().__init__()
+        if api is None and not hasattr(select, "kqueue"):
+            raise OSError(errno.ENOSYS, "this system has no kqueue")
+        self._api: KqueueApi = select if api is None else api
+        self._kqueue = self._api.kqueue()
         self._control = self._kqueue.control
         self._disowned = False
         self._lock = threading.Lock()
         self._serial = 0
-        # descriptor -> the serial of its latest arming, odd if that was of both filters:
-        # an object beside the number would cost 72 bytes for each descriptor
+        # Descriptor -> serial of its latest arming, odd if for both filters. A record instead
+        # of the number would cost 72 bytes a descriptor.
         self._registered: dict[int, int] = {}
-        # serial -> descriptor, for armings whose event nobody has claimed
+        # Serial -> descriptor, for armings whose event is not claimed yet.
         self._armed: dict[int, int] = {}
-        kevent, oneshot = self._kernel.kevent, self._kernel.KQ_EV_ADD | self._kernel.KQ_EV_ONESHOT
+        kevent, oneshot = self._api.kevent, self._api.KQ_EV_ADD | self._api.KQ_EV_ONESHOT
         self._kevent, self._oneshot = kevent, oneshot
-        self._read, self._write = self._kernel.KQ_FILTER_READ, self._kernel.KQ_FILTER_WRITE
+        self._read, self._write = self._api.KQ_FILTER_READ, self._api.KQ_FILTER_WRITE
         self._filters = {
             Interest.READ: (self._read,),
             Interest.WRITE: (self._write,),
@@ -119,25 +103,32 @@ class KqueuePoller:
         }
         disown_after_fork(self)
 
-    def add(self, fd: int, interest: Interest) -> None:
-        fd, filters = index(fd), self._filters[Interest(interest)]
+    def add(self, fd: int | HasFileno, interest: Interest) -> None:
+        fd, filters = descriptor_of(fd), self._filters[Interest(interest)]
         self._check_open()
-        # A number that is registered stays so, even if it was closed meanwhile.
+        # A registered number stays registered, even if it was closed meanwhile.
         if fd not in self._registered:
             refuse_unpollable(fd)
+            if fd == self._kqueue.fileno():
+                # NetBSD would watch it for READ (n63).
+                raise NotPollable(fd)
         with self._lock:
             if fd in self._registered:
                 raise AlreadyRegistered(fd)
-            # Under the lock, so that a failure leaves no trace that others could see.
-            serial = self._draw_serial(fd, len(filters))
+            # Under the lock, so that no other thread sees a registration that fails.
             try:
-                self._arm(fd, filters, serial)
+                self._arm(fd, filters, self._draw_serial(fd, len(filters)))
             except BaseException:
-                del self._registered[fd]
+                # Also for want of memory for a table.
+                self._registered.pop(fd, None)
                 raise
 
-    def rearm(self, fd: int, interest: Interest) -> None:
-        fd = index(fd)
+    def rearm(self, fd: int | HasFileno, interest: Interest) -> None:
+        try:
+            # Most are numbers, and this runs for each step.
+            fd = index(fd)  # type: ignore[arg-type]
+        except TypeError:
+            fd = descriptor_of(fd)
         try:
             filters = self._filters[interest]
         except (KeyError, TypeError):
@@ -155,8 +146,8 @@ class KqueuePoller:
                 return
         self._arm(fd, filters, serial)
 
-    def forget(self, fd: int) -> None:
-        fd = index(fd)
+    def forget(self, fd: int | HasFileno) -> None:
+        fd = descriptor_of(fd)
         self._check_open()
         with self._lock:
             try:
@@ -165,7 +156,7 @@ class KqueuePoller:
                 raise NotRegistered(fd) from None
             self._armed.pop(last, None)
         for filter_ in (self._read, self._write):
-            change = self._kevent(fd, filter_, self._kernel.KQ_EV_DELETE)
+            change = self._kevent(fd, filter_, self._api.KQ_EV_DELETE)
             try:
                 self._control([change], 0)
             except OSError as error:
@@ -187,32 +178,32 @@ class KqueuePoller:
             fd = self._armed.pop(event.udata, None)
             if fd is not None:
                 return _new_event((fd, self._readiness(event)))
-            # A late twin, or an event of a descriptor that was forgotten meanwhile.
+            # The second event of an arming, or its descriptor was forgotten.
             if deadline is not None:
                 timeout_s = max(0.0, deadline - time.monotonic())
-
-    def exchange(
-        self, fd: int, interest: Interest, timeout_s: float | None = None
-    ) -> Event | None:
-        self.rearm(fd, interest)
-        return self.wait(timeout_s)
 
     def fileno(self) -> int:
         self._check_open()
         return int(self._kqueue.fileno())
 
-    def close(self) -> None:
+    def _close(self) -> None:
         if not self._disowned:
             self._kqueue.close()
 
-    def disown(self) -> None:
-        """Abandon the queue in a forked child, where its number is not ours.
+    def __repr__(self) -> str:
+        if self._disowned or self._kqueue.closed:
+            return "<KqueuePoller, closed>"
+        return f"<KqueuePoller {self._kqueue.fileno()}, {len(self._registered)} registered>"
 
-        The object is kept alive for good: before CPython 3.12.1 its destructor closed
-        whatever owns the number now (https://github.com/python/cpython/issues/110395).
+    def disown(self) -> None:
+        """Abandon the queue in a forked child, where its number may belong to another file.
+
+        The object is never freed: before CPython 3.12.1 its destructor closed the file that
+        has the number now (n17, https://github.com/python/cpython/issues/110395).
         """
+        self.forget_holders()
         self._disowned = True
-        # Held, perhaps, by a thread that did not come along into the child.
+        # A thread of the parent may have held the old one.
         self._lock = threading.Lock()
         _abandoned.append(self._kqueue)
         self._kqueue = None
@@ -224,31 +215,37 @@ class KqueuePoller:
             try:
                 self._control([change], 0)
             except OSError as error:
-                if error.errno == errno.EPIPE:
-                    self._tell_of_hangup(fd, serial)
+                if self._has_no_reader(fd, filter_, error.errno):
+                    self._arm_hangup(fd, serial)
                     continue
                 self._armed.pop(serial, None)
                 if error.errno == errno.EBADF:
                     raise BadDescriptor(fd) from None
                 if error.errno == errno.EINVAL:
-                    # The filter does not know this kind of descriptor.
+                    # The filter does not support this kind of file.
                     raise NotPollable(fd) from None
                 raise
             except ValueError:
                 self._armed.pop(serial, None)
                 raise PollerClosed from None
 
-    def _tell_of_hangup(self, fd: int, serial: int) -> None:
-        """Have the kernel deliver an event for an arming that it refused: in a millisecond.
+    def _has_no_reader(self, fd: int, filter_: int, number: int | None) -> bool:
+        """Whether arming failed with `number` because `fd` is a pipe without a reader (n62)."""
+        if number == errno.EBADF:
+            return filter_ == self._write and is_pipe(fd)
+        return number == errno.EPIPE
 
-        Timers have numbers of their own, so this one cannot be taken for a descriptor's
-        filter. One that is forgotten meanwhile carries a serial that nobody knows.
+    def _arm_hangup(self, fd: int, serial: int) -> None:
+        """Deliver a hang-up in 1 ms, for an arming that the kernel refused.
+
+        Timers have a number space of their own, so `fd` does not clash with a descriptor's
+        filters. If `fd` is forgotten first, the timer's serial is unknown and it is dropped.
         """
-        timer = self._kevent(fd, self._kernel.KQ_FILTER_TIMER, self._oneshot, 0, 1, serial)
+        timer = self._kevent(fd, self._api.KQ_FILTER_TIMER, self._oneshot, 0, 1, serial)
         self._control([timer], 0)
 
     def _draw_serial(self, fd: int, filters: int) -> int:
-        """Enter a new arming of `fd` by so many filters; the caller holds the lock."""
+        """Enter a new arming of `fd` by 1 or 2 filters; the caller holds the lock."""
         self._serial += 2
         self._registered[fd] = serial = self._serial | (filters == 2)
         self._armed[serial] = fd
@@ -261,7 +258,7 @@ class KqueuePoller:
             readiness = Readiness.WRITABLE
         else:
             return Readiness.WRITABLE | Readiness.HANGUP
-        if event.flags & (self._kernel.KQ_EV_EOF | self._kernel.KQ_EV_ERROR):
+        if event.flags & (self._api.KQ_EV_EOF | self._api.KQ_EV_ERROR):
             return readiness | Readiness.HANGUP
         return readiness
 

@@ -1,145 +1,163 @@
-"""The contract that every backend keeps, and the choice of a backend.
+"""The contract that every backend keeps.
 
-A poller is one kernel queue of ready descriptors that any number of threads share.
-Registrations are one-shot: an event is given to exactly one thread, and the descriptor
-then stays silent until that thread re-arms it. Whoever received the event owns the
-descriptor until it calls `rearm` or `forget`; from the moment `rearm` is *called*,
-another thread may own it already.
+A poller is one kernel queue of ready descriptors, shared by any number of threads.
+Registrations are one-shot: an event goes to exactly one thread, and the descriptor stays
+silent until that thread re-arms it. The thread that received the event owns the descriptor
+until it calls `rearm` or `forget`; as soon as `rearm` is *called*, another thread may own it.
 
 Portability
 -----------
-What holds on every backend:
+On every backend:
 
-- An interest of READ_WRITE has one owner as well. On kqueue the two directions are two
-  registrations; the backend recognises the late twin of a claimed event and drops it.
+- READ_WRITE has one owner, too. On kqueue the two directions are two registrations; the
+  backend recognises and drops the second event of an arming.
 - Readiness is a hint. Another process may have drained the socket, and kqueue delivers a
-  queued one-shot as it was when it was queued. Try the operation; when it would block,
-  re-arm.
+  queued one-shot without looking again. Try the operation; if it would block, re-arm.
 - A registration covers a descriptor number until it is forgotten. Forget before closing:
-  a number that was closed and not forgotten counts as registered, and a later `add` of
-  it is refused with `AlreadyRegistered`.
-- Never duplicate a registered descriptor (`dup`, `fork`): epoll keys on the open file and
-  would go on telling of the copy.
-- Sockets, pipes and wakers can be added. Files, directories and devices (terminals, too) are
-  refused, and so is the queue itself.
-- Every event names a direction that it was armed for, a hang-up too: a pipe without a writer
-  is READABLE and HANGUP to its reader. The other direction may be named besides.
-- A peer's half close is told as READABLE and HANGUP to a reader.
-- Closing a poller does not wake its waiters: stop the threads first.
+  a number that was closed without it still counts as registered, and a later `add` fails
+  with `AlreadyRegistered`.
+- Never duplicate a registered descriptor (`dup`, `fork`): epoll registers the open file and
+  keeps reporting the copy.
+- Sockets, pipes and wakers can be added. Files, directories, devices (terminals included) and
+  the queue itself are refused.
+- Every event, hang-ups included, names a direction that was armed: a pipe without a writer
+  is READABLE and HANGUP to its reader. It may name the other direction as well.
+- A half-closed peer is READABLE and HANGUP to a reader.
+- Closing a poller does not wake its waiters: stop the threads first. A pool keeps its poller
+  until it has stopped.
 - A poller does not survive `fork`: in the child every method but `close` raises
-  `PollerClosed`. Wakers are closed there.
+  `PollerClosed`, and wakers are closed.
 
-What differs and cannot be hidden:
+Backends differ in:
 
-- Which of several waiting threads is woken. Linux wakes the last one that went to sleep,
-  FreeBSD wakes all and lets one of them have the event.
-- Whether a descriptor that was armed for nothing but WRITE tells of a hang-up.
-- Whether the queue's own descriptor is readable for nothing: on kqueue the late twin of a
-  claimed event keeps it so until some thread waits.
-- Whether a reset can still be read as ECONNRESET after it was told. A kernel leaves the error
-  for the owner; libkqueue takes it away, and the owner reads the end of file.
-- What becomes of a number that was closed, not forgotten, and given to another file:
-  epoll refuses to re-arm it with `NotRegistered`, kqueue arms the other file.
-- Whether another queue can be added: kernels watch it, libkqueue refuses.
+- which waiting thread is woken: Linux wakes the one that went to sleep last; FreeBSD wakes
+  all, and one of them gets the event;
+- whether a descriptor armed for WRITE alone reports a hang-up; of a full pipe whose reader then
+  closes, FreeBSD 9 and NetBSD 7 report nothing;
+- whether the queue's own descriptor is readable without an event: on kqueue the second event
+  of an arming keeps it so until some thread waits;
+- whether the read after a reported reset still fails with ECONNRESET: kernels keep the error
+  for the owner; libkqueue clears it, and the owner reads end of file;
+- what happens to a number that was closed, not forgotten, and reused: epoll refuses to re-arm
+  it with `NotRegistered`, kqueue arms the new file;
+- whether another queue can be added: kernels accept it, libkqueue refuses.
 """
 
 from __future__ import annotations
 
-import os
-import select
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+import threading
+from abc import ABC, abstractmethod
+from typing import Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from mogpoll.interest import Event, Interest
+from mogpoll.system.descriptors import HasFileno
 
-    from mogpoll.interest import Event, Interest
+_Self = TypeVar("_Self", bound="Poller")
+_Backend = TypeVar("_Backend", bound="HeldPoller")
 
 
 class Poller(Protocol):
-    """One shared queue of ready descriptors.
+    """One shared queue of ready descriptors; `with` closes it at the end.
+
+    A descriptor is a number, or an object with a `fileno` method, as for `selectors`. Events name
+    numbers.
 
     **Threads:** every method but `close` may be called from any thread at any time.
-    `rearm`, `exchange` and `forget` of a descriptor belong to its owner.
+    `rearm` and `forget` of a descriptor belong to its owner.
     """
 
-    def add(self, fd: int, interest: Interest) -> None:
+    def add(self, fd: int | HasFileno, interest: Interest) -> None:
         """Register `fd` and arm it once.
 
         **Raises:** `AlreadyRegistered`, `NotPollable`, `BadDescriptor`, `PollerClosed`;
-        `ValueError` for what is no interest, `TypeError` for what is no number.
+        `ValueError` if `interest` is no `Interest`, `TypeError` if `fd` is no descriptor.
         """
 
-    def rearm(self, fd: int, interest: Interest) -> None:
-        """Arm the registered `fd` once more; whatever was armed before is replaced.
+    def rearm(self, fd: int | HasFileno, interest: Interest) -> None:
+        """Arm the registered `fd` once more; this replaces an arming still in force.
 
         **Raises:** `NotRegistered`, `BadDescriptor`, `PollerClosed`; `ValueError` and `TypeError`
         as `add`.
         """
 
-    def forget(self, fd: int) -> None:
-        """Remove `fd`; an event that is not yet received is dropped.
+    def forget(self, fd: int | HasFileno) -> None:
+        """Remove `fd`; an event not yet received is dropped.
 
         **Raises:** `NotRegistered`, `PollerClosed`.
         """
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
-        """Sleep until there is an event for this thread; None when the time is over.
+        """Block until this thread gets an event; return None after `timeout_s` seconds.
 
-        Signals do not end the wait. `timeout_s` None waits for ever, and so does more than 24
-        days; 0 or less only looks.
+        Signals do not end the wait. None, less than 0, or more than 24 days waits without limit;
+        0 does not block.
 
         **Raises:** `PollerClosed`; `ValueError` for NaN.
         """
-
-    def exchange(
-        self, fd: int, interest: Interest, timeout_s: float | None = None
-    ) -> Event | None:
-        """Re-arm `fd`, then wait for the next event of any descriptor."""
 
     def fileno(self) -> int:
         """Return the queue's own descriptor: readable at least while an event is queued."""
 
     def close(self) -> None:
-        """Release the queue. Call it once no thread waits; twice does no harm."""
+        """Release the queue, once no thread waits in it. Closing twice is harmless.
+
+        A pool that uses it holds it: it is released then when the pool has stopped.
+        """
+
+    def hold(self) -> None:
+        """Keep it open until `release`, even if it is closed meanwhile."""
+
+    def release(self) -> None:
+        """Give up a hold; closes it if that was asked for and this was the last."""
+
+    def __enter__(self: _Self) -> _Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
 
-def open_poller() -> Poller:
-    """Return a poller of the platform's own backend.
+class HeldPoller(ABC):
+    """What all backends share: it closes at `close`, or at the last `release` after that.
 
-    The environment variable MOGPOLL_BACKEND (`epoll` or `kqueue`) overrides the choice.
-    Where the system has no kqueue of its own, MOGPOLL_LIBKQUEUE names the libkqueue
-    library to take instead.
-
-    **Raises:** `ValueError` for an unknown backend, `OSError` where it cannot be had.
+    **Threads:** any. `_holds_lock` guards `_holders` and `_is_closing`.
     """
-    return find_backend()()
 
+    def __init__(self) -> None:
+        self._holds_lock = threading.Lock()
+        self._holders = 0
+        self._is_closing = False
 
-def find_backend() -> Callable[[], Poller]:
-    """Return what `open_poller` makes a poller with, and make none.
+    def hold(self) -> None:
+        """Keep it open until `release`, even if it is closed meanwhile."""
+        with self._holds_lock:
+            self._holders += 1
 
-    libkqueue starts a thread with its first queue, which no program should have that is yet
-    to fork.
+    def release(self) -> None:
+        """Give up a hold; closes it if that was asked for and this was the last."""
+        with self._holds_lock:
+            self._holders -= 1
+            is_over = self._is_closing and not self._holders
+        if is_over:
+            self._close()
 
-    **Raises:** `ValueError` for an unknown backend, `OSError` where it cannot be had.
-    """
-    if backend_name() == "epoll":
-        from mogpoll.epoll import EpollPoller
+    def close(self) -> None:
+        """Release the queue, once no thread waits in it. Closing twice is harmless."""
+        with self._holds_lock:
+            self._is_closing = True
+            if self._holders:
+                return
+        self._close()
 
-        return EpollPoller
-    from mogpoll.kqueue import KqueuePoller, find_kernel
+    def __enter__(self: _Backend) -> _Backend:
+        return self
 
-    return partial(KqueuePoller, find_kernel())
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
+    def forget_holders(self) -> None:
+        """In a forked child: a thread of the parent may have held the lock."""
+        self._holds_lock = threading.Lock()
+        with self._holds_lock:
+            self._holders = 0
 
-def backend_name() -> str:
-    """Return which backend `open_poller` takes: `epoll` or `kqueue`.
-
-    **Raises:** `ValueError` where MOGPOLL_BACKEND names neither.
-    """
-    native = "epoll" if hasattr(select, "epoll") else "kqueue"
-    name = os.environ.get("MOGPOLL_BACKEND") or native
-    if name not in ("epoll", "kqueue"):
-        raise ValueError(f"MOGPOLL_BACKEND={name!r} is neither 'epoll' nor 'kqueue'")
-    return name
+    @abstractmethod
+    def _close(self) -> None: ...

@@ -1,48 +1,38 @@
-"""A thread that can be brought back from a blocking system call: poke it until it is gone.
+"""Threads that can be interrupted in a blocking system call, by a signal ("poke").
 
-A signal interrupts a blocked system call, but CPython then calls it again unless a signal
-handler of the main thread raised (PEP 475), so a thread blocked in `socket.accept` never
-sees that it should stop. A call through ctypes returns EINTR to Python, and the thread can
-look at its flag. Two races remain, and both are met here:
+CPython repeats an interrupted call unless a signal handler raised, and handlers run in the main
+thread only (PEP 475), so a thread blocked in `socket.accept` never sees a stop flag (n21). A
+call through ctypes returns EINTR, and the thread can check its flag. Two races (n23):
 
-- A signal that lands before the call is made interrupts nothing. So the poke is repeated
-  until the thread has ended.
-- Signalling a thread that has ended is undefined, and since glibc 2.34 it reports success
-  for ever. So the thread's last act is to note its end under a lock, and a poke is sent
-  only under that lock.
+- A signal before the call interrupts nothing, so pokes repeat until the thread has ended.
+- Signalling an ended thread is undefined, and reports success since glibc 2.34. So the thread's
+  last act is to set `_exited` under a lock, and pokes are sent under that lock.
 
-The poke signal is SIGURG, whose default is to be ignored. An ignored signal interrupts no
-call: it needs a handler, which does nothing, and no SA_RESTART, which `signal.signal` sees
-to. Everything else is blocked in these threads, so that other signals reach the main one.
+The poke signal is SIGURG. An ignored signal interrupts nothing, so it gets a handler that does
+nothing, without SA_RESTART, as `signal.signal` installs it (n24). All other signals are blocked
+in these threads (n25, `mogpoll.threads`).
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
+
+from mogpoll.system.timeouts import clip_timeout
+from mogpoll.threads import start_thread
 
 POKE_SIGNAL = signal.SIGURG
 
-# How long to wait for a poked thread before poking again. It ends the loop within
-# microseconds as a rule; the interval only matters when the signal came too early.
+# Between pokes. The first one ends the thread within microseconds, unless it came too early.
 _POKE_INTERVAL_S = 0.005
-
-# Blocking these would only turn a crash into silent undefined behaviour.
-_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
-
-
-def can_poke() -> bool:
-    """Say whether this system can signal a single thread."""
-    return hasattr(signal, "pthread_kill")
 
 
 def install_poke_handler() -> None:
-    """Give the poke signal a handler, unless it has one.
+    """Install a handler for SIGURG, with which acceptors are stopped, unless it has one.
 
-    **Raises:** `RuntimeError` when a handler is missing and this is not the main thread.
+    **Raises:** `RuntimeError` if it has none and this is not the main thread.
     """
     if signal.getsignal(POKE_SIGNAL) not in (signal.SIG_DFL, signal.SIG_IGN):
         return
@@ -59,53 +49,44 @@ def _do_nothing(_signal: int, _frame: FrameType | None) -> None:
     pass
 
 
-@contextmanager
-def signals_blocked(*, but: frozenset[signal.Signals] = frozenset()) -> Iterator[None]:
-    """Block signals in this thread, and so in the threads that it starts meanwhile."""
-    mask = signal.valid_signals() - _FAULTS - but
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, mask)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class PokableThread:
-    """A daemon thread that is ended by poking it out of its blocking call.
+    """A daemon thread whose blocking calls can be interrupted.
 
-    `run` must return soon after a call was interrupted and whatever condition it looks at
-    says that it should.
+    `run` checks its own stop condition after an interrupted call, and returns.
 
-    **Threads:** any. `_exit_lock` is held over each signal, and over the thread's note in
-    `_exited` that it ends, so that none is sent to an identity which another thread has by then.
+    **Threads:** any. `_exit_lock` is held while signalling and while setting `_exited`, so that
+    no signal goes to a reused thread identity.
     """
 
     def __init__(self, run: Callable[[], None], name: str) -> None:
         self._run = run
+        self._name = name
         self._exit_lock = threading.Lock()
         self._exited = False
-        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        with signals_blocked(but=frozenset({POKE_SIGNAL})):
-            self._thread.start()
+        """Start the thread. **Raises:** `ThreadRefused`; `start` may be called again then."""
+        self._thread = start_thread(self._main, self._name, unblocked=frozenset({POKE_SIGNAL}))
 
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive()
 
     def poke_until_gone(self) -> None:
-        """Interrupt the thread until it has ended. The caller has told it to stop."""
-        while self._thread.is_alive():
+        """Interrupt the thread until it has ended; set its stop condition first."""
+        while self.is_alive():
             self._poke()
-            self._thread.join(_POKE_INTERVAL_S)
+            self.join(_POKE_INTERVAL_S)
 
     def join(self, timeout_s: float | None = None) -> None:
-        self._thread.join(timeout_s)
+        if self._thread is not None:
+            self._thread.join(None if timeout_s is None else clip_timeout(timeout_s))
 
     def _poke(self) -> None:
+        ident = None if self._thread is None else self._thread.ident
         with self._exit_lock:
-            if not self._exited and self._thread.ident is not None:
-                signal.pthread_kill(self._thread.ident, POKE_SIGNAL)
+            if not self._exited and ident is not None:
+                signal.pthread_kill(ident, POKE_SIGNAL)
 
     def _main(self) -> None:
         try:

@@ -1,21 +1,18 @@
-"""Wake threads that wait on a poller, from any thread and from a signal handler.
+"""Wake threads that wait on a poller, from any thread or signal handler.
 
-A waker is a descriptor that becomes readable. There are two ways of receiving it, and each
-is a class:
+A waker is a descriptor that becomes readable:
 
-- `Waker` is drained by the thread that receives it: one call of `wake` (or several before
-  anybody looked) wakes one thread, which then looks at whatever it was woken for.
-- `BouncingWaker` is never drained. The thread that receives it arms it again and leaves;
-  being still readable it wakes the next one, until the last thread is gone. There is no
-  race to lose: a thread that was not waiting yet meets it on its next wait.
+- A `Waker` is drained by the thread that receives it, so one or more calls of `wake` wake one
+  thread.
+- A `BouncingWaker` is not drained. The receiver re-arms it and leaves; still readable, it wakes
+  the next thread, until the last has left (n26). A thread that was not waiting receives it in
+  its next wait.
 
-A forked child shares the descriptor with its parent, whose threads it would wake. Its waker is
-closed therefore, as its pollers are.
+A forked child shares the descriptor and would wake its parent's threads, so its copy is closed.
 
-The descriptor is an eventfd where the system has one, else a pipe. Linux sandboxes have
-been seen to deny eventfd, and libkqueue cannot watch one, so its refusal is no error.
-EVFILT_USER would save kqueue a descriptor, and is not used: it must be registered before
-it is triggered, and events of a one-shot one were lost on FreeBSD
+The descriptor is an eventfd, or a pipe where eventfd is missing, denied (some Linux sandboxes)
+or not watchable (libkqueue) (n27). EVFILT_USER would save kqueue a descriptor, but must be
+registered before it is triggered, and FreeBSD lost events of a one-shot one
 (https://github.com/tokio-rs/mio/pull/1993).
 """
 
@@ -27,8 +24,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from mogpoll.errors import NotPollable
-from mogpoll.forking import disown_after_fork
 from mogpoll.interest import Interest
+from mogpoll.system.forking import disown_after_fork
 
 if TYPE_CHECKING:
     from mogpoll.poller import Poller
@@ -37,43 +34,49 @@ if TYPE_CHECKING:
 class Waker:
     """A descriptor that is readable from `wake` until `drain`.
 
-    `pipe=True` asks for the pipe even where the system has an eventfd.
+    `pipe=True` opens a pipe even where the system has eventfd.
 
-    **Threads:** `wake` may be called from anywhere at any time, also beside `close`; `receive`
-    by the thread that was handed the event. `_lock` is held over the use of a number, so that
-    none is used that was closed and given to another file. Nothing sleeps there, and a signal
-    handler may wake while its own thread does.
+    **Threads:** any, and signal handlers; `receive` belongs to the thread that got the event.
+    `_lock` is held while a descriptor is used, so that `close` cannot free its number. Nothing
+    blocks under it, and it is reentrant for a handler that interrupts its own thread. `_is_set`
+    saves a system call: it is false whenever the descriptor may be unreadable, a handler included.
     """
 
     def __init__(self, *, pipe: bool = False) -> None:
         self._lock = threading.RLock()
         self._read_fd, self._write_fd = (None if pipe else _open_eventfd()) or _open_pipe()
         self._is_eventfd = self._read_fd == self._write_fd
+        self._is_set = False
         disown_after_fork(self)
 
     def wake(self) -> None:
-        """Make the descriptor readable; without effect when it already is.
+        """Make the descriptor readable; no effect if it already is.
 
-        **Raises:** `ValueError` when the waker is closed.
+        **Raises:** `ValueError` if the waker is closed.
         """
         with self._lock:
             self._check_open()
+            if self._is_set:
+                return
             try:
                 if self._is_eventfd:
                     os.eventfd_write(self._write_fd, 1)
                 else:
                     os.write(self._write_fd, b"\0")
             except BlockingIOError:
-                # Full: it has been woken more than often enough.
+                # Full, so readable (n27).
                 return
+            self._is_set = True
 
     def drain(self) -> None:
         """Make the descriptor unreadable until the next `wake`.
 
-        **Raises:** `ValueError` when the waker is closed.
+        **Raises:** `ValueError` if the waker is closed.
         """
         with self._lock:
             self._check_open()
+            # Before and after: what a handler writes in between may be read or not.
+            self._is_set = False
             try:
                 if self._is_eventfd:
                     os.eventfd_read(self._read_fd)
@@ -82,12 +85,15 @@ class Waker:
                         pass
             except BlockingIOError:
                 return
+            finally:
+                self._is_set = False
 
     def attach(self, poller: Poller) -> int:
-        """Register with `poller` and return the descriptor by which it tells of this waker.
+        """Register with `poller`; return the descriptor that its events will name.
 
-        **Raises:** what `Poller.add` raises, save that an eventfd which the backend cannot
-        watch is replaced by a pipe.
+        An eventfd that the backend cannot watch is replaced by a pipe.
+
+        **Raises:** as `Poller.add`.
         """
         try:
             poller.add(self.fileno(), Interest.READ)
@@ -98,14 +104,14 @@ class Waker:
                 was_woken = _is_readable(self._read_fd)
                 self.close()
                 self._read_fd, self._write_fd = _open_pipe()
-                self._is_eventfd = False
+                self._is_eventfd = self._is_set = False
                 if was_woken:
                     self.wake()
             poller.add(self._read_fd, Interest.READ)
         return self._read_fd
 
     def receive(self, poller: Poller) -> None:
-        """Take the event that `poller` handed to this thread, and arm for the next."""
+        """Drain after an event of `poller`, and re-arm."""
         self.drain()
         poller.rearm(self._read_fd, Interest.READ)
 
@@ -114,16 +120,20 @@ class Waker:
         return self._read_fd
 
     def close(self) -> None:
-        """Release the descriptors; forget them in the poller first. Twice does no harm."""
+        """Close the descriptors; forget them in the poller first. Closing twice is harmless."""
         with self._lock:
             read_fd, write_fd = self._read_fd, self._write_fd
             self._read_fd = self._write_fd = -1
             for fd in {read_fd, write_fd} - {-1}:
                 os.close(fd)
 
+    def __repr__(self) -> str:
+        state = "closed" if self._read_fd < 0 else f"{self._read_fd}"
+        return f"<{type(self).__name__} {state}>"
+
     def disown(self) -> None:
-        """Close the copies that a forked child inherited; the parent's are not touched."""
-        # Held, perhaps, by a thread that did not come along into the child.
+        """Close a forked child's copies of the descriptors."""
+        # A thread of the parent may have held the old one.
         self._lock = threading.RLock()
         self.close()
 
@@ -133,10 +143,10 @@ class Waker:
 
 
 class BouncingWaker(Waker):
-    """A waker that goes on to the next thread, and the next, until none is left."""
+    """A waker that wakes all threads, one after the other."""
 
     def receive(self, poller: Poller) -> None:
-        """Hand the event on: arm it again while it is still readable."""
+        """Wake the next thread: re-arm without draining."""
         poller.rearm(self.fileno(), Interest.READ)
 
 

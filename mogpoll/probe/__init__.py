@@ -1,15 +1,14 @@
-"""What the kernel at hand does: small experiments through real system calls.
+"""What this system's kernel does: small experiments by real system calls.
 
     python -m mogpoll [--json [FILE]] [--only NAME] [--list]
-    python -m mogpoll compare ONE.json OTHER.json
+    python -m mogpoll compare FILE.json FILE.json ...
     python -m mogpoll table FILE.json ...
 
-Manual pages leave out what matters here, and are wrong at times: who of many waiters is woken,
-what a hang-up looks like, what ends a blocked accept. An experiment asks one such question and
-answers with data. Some answers are relied on: by mogpoll's contract, or by whoever lets several
-processes share a listener. If one of those is not as it should be, the exit status is 1, and
-nothing should be built on mogpoll there until it is understood.
+Manual pages omit, or get wrong, which waiter is woken, what a hang-up looks like, what ends a
+blocked accept. An experiment answers one such question with data. mogpoll's contract, and
+processes that share a listener, rely on some answers; if one of those differs, the exit status
+is 1, and mogpoll must not be used there until the reason is understood.
 
-Questions about "the kernel" go to epoll or kqueue directly, those about "mogpoll" through a
-poller. Over libkqueue "the kernel" is the library and the shim around it.
+"kernel" questions go to epoll or kqueue directly, "mogpoll" questions through a poller. Over
+libkqueue, "kernel" is the library with the shim around it.
 """

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mogpoll.poller import open_poller
+from mogpoll.backends import open_poller
 from mogpoll.probe.experiment import Experiment, catalogue
 from mogpoll.probe.isolation import run_isolated
 from mogpoll.probe.report import Report, Unreadable, read, this_place
@@ -19,26 +19,26 @@ _SAME, _DIFFERENT, _MISUSE = 0, 1, 2
 _STDOUT = "-"
 
 _EPILOG = """\
-exit status: 0 all that is relied on holds; 1 something does not; 2 misuse
+exit status: 0 every relied-on answer holds; 1 one does not; 2 wrong usage
 
-  python -m mogpoll compare ONE.json OTHER.json   what differs (status 1), if anything does (0)
-  python -m mogpoll table FILE.json ...           answers of several systems, in Markdown
+  python -m mogpoll compare FILE.json FILE.json ...   differing answers (status 1, else 0)
+  python -m mogpoll table FILE.json ...               all answers side by side, in Markdown
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the probe, or one of its two other commands; return the exit status."""
+def main(arguments: Sequence[str], *, version: str = "") -> int:
+    """Run the probe, or its `compare` or `table` command; return the exit status."""
     try:
         if arguments and arguments[0] == "compare":
             return _compare(arguments[1:])
         if arguments and arguments[0] == "table":
             return _tabulate(arguments[1:])
-        return _probe(arguments)
+        return _probe(arguments, version)
     except Unreadable as error:
         print(f"mogpoll: {error}", file=sys.stderr)
         return _MISUSE
     except BrokenPipeError:
-        # Whoever read the output has seen enough. The interpreter would complain at exit.
+        # The reader of the output has closed it. The interpreter would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _MISUSE
 
@@ -46,13 +46,18 @@ def main(arguments: Sequence[str]) -> int:
 def _compare(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m mogpoll compare",
-        description="Show where two systems answered differently. Exit status: 0 nowhere, "
-        "1 somewhere, 2 a file cannot be read.",
+        description="Show the answers in which systems differ. Exit status: 0 none differs, "
+        "1 some differ, 2 a file cannot be read.",
     )
-    parser.add_argument("files", nargs=2, type=Path, metavar="FILE")
-    one, other = map(read, parser.parse_args(arguments).files)
-    found = differences(one, other)
-    print(f"first:  {one.place}\nsecond: {other.place}\n")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    files = parser.parse_args(arguments).files
+    if len(files) < 2:
+        parser.error("at least two files are needed")
+    reports = [read(path) for path in files]
+    found = differences(reports)
+    for number, report in enumerate(reports, 1):
+        print(f"{number}: {report.place}")
+    print()
     print(found or "no answer differs", end="" if found else "\n")
     return _DIFFERENT if found else _SAME
 
@@ -66,11 +71,11 @@ def _tabulate(arguments: Sequence[str]) -> int:
     return _SAME
 
 
-def _probe(arguments: Sequence[str]) -> int:
-    parser = _parser()
+def _probe(arguments: Sequence[str], version: str) -> int:
+    parser = _parser(version)
     options = parser.parse_args(arguments)
     if options.limit <= 0:
-        parser.error(f"--limit {options.limit:g}: no experiment can be done in that time")
+        parser.error(f"--limit {options.limit:g}: must be more than 0 seconds")
     chosen = _chosen(options.only, parser)
     if options.list:
         for experiment in chosen:
@@ -87,10 +92,10 @@ def _probe(arguments: Sequence[str]) -> int:
     return _DIFFERENT if report.broken() else _SAME
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(version: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mogpoll",
-        description="Ask this system's kernel what mogpoll relies on.",
+        description="Check what mogpoll relies on in this system's kernel.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -99,18 +104,19 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const=_STDOUT,
         metavar="FILE",
-        help="write the results as JSON: into FILE, else to standard output instead of the table",
+        help="write results as JSON to FILE, or to standard output instead of the table",
     )
     parser.add_argument(
-        "--only", action="append", metavar="NAME[,NAME]", help="these experiments alone"
+        "--only", action="append", metavar="NAME[,NAME]", help="run these experiments only"
     )
-    parser.add_argument("--list", action="store_true", help="show the experiments, do none")
+    parser.add_argument("--version", action="version", version=f"mogpoll {version}")
+    parser.add_argument("--list", action="store_true", help="list the experiments and exit")
     parser.add_argument(
         "--limit",
         type=float,
         default=_LIMIT_S,
         metavar="SECONDS",
-        help="give an experiment up after this time (%(default)g)",
+        help="time limit of one experiment (default: %(default)g)",
     )
     return parser
 
@@ -122,15 +128,15 @@ def _chosen(only: list[str] | None, parser: argparse.ArgumentParser) -> list[Exp
     names = [name.strip() for names in only for name in names.split(",")]
     for name in names:
         if name not in known:
-            parser.error(f"there is no experiment {name!r}; --list shows them")
+            parser.error(f"no experiment {name!r}; --list shows them")
     return [known[name] for name in dict.fromkeys(names)]
 
 
 def _check_backend(parser: argparse.ArgumentParser) -> None:
-    """Fail early where no poller can be had; in a child, since a library may leave threads."""
+    """Exit early if no poller opens. In a child, since libkqueue leaves a thread."""
     found = run_isolated(Experiment("backend", "", lambda: open_poller().close()), _LIMIT_S)
     if found.outcome != "answered":
-        parser.error(f"there is no poller here: {found.detail or found.answer}")
+        parser.error(f"cannot open a poller: {found.detail or found.answer}")
 
 
 def _write(text: str, path: str, parser: argparse.ArgumentParser) -> None:

@@ -1,26 +1,27 @@
-"""An experiment: one question to the system, the way to ask it, and the answer relied on."""
+"""An experiment: one question to the system, how to answer it, and the answers relied on."""
 
 from __future__ import annotations
 
+import errno
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# Data that JSON knows.
+# JSON data.
 Answer = Any
 
-# In the order in which they are shown. Each is a module of `mogpoll.probe.experiments`.
+# Modules of `mogpoll.probe.experiments`, in the order of the table.
 TOPICS = ("one_shot", "hangups", "descriptors", "waiting", "stopping", "accepting", "sending")
 
 
 class Unavailable(Exception):
-    """The system does not have what the question is about; the message says what."""
+    """The system lacks what the question is about; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An answer, with figures that explain it and are different at every run."""
+    """An answer, and figures behind it that vary from run to run."""
 
     answer: Answer
     detail: str = ""
@@ -28,10 +29,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """One question, by a name that never changes.
+    """One question; its name never changes, since kept results are compared by it.
 
-    `relied_on` lists the answers with which mogpoll keeps its promises; empty when it copes
-    with any.
+    `relied_on` lists the answers with which mogpoll's contract holds; empty if any will do.
     """
 
     name: str
@@ -40,17 +40,22 @@ class Experiment:
     relied_on: tuple[Answer, ...] = ()
 
 
+def name_of_errno(number: int | None) -> str:
+    """Return `ECONNRESET`, say; Python lacks names for some numbers of some systems."""
+    return errno.errorcode.get(number or 0, f"errno {number}")
+
+
 _catalogue: dict[str, Experiment] = {}
 
 
 def experiment(
     name: str, question: str, *, relied_on: tuple[Answer, ...] = ()
 ) -> Callable[[Callable[[], Answer | Finding]], Callable[[], Answer | Finding]]:
-    """Enter the decorated function into the catalogue."""
+    """Register the decorated function as an experiment."""
 
     def enter(run: Callable[[], Answer | Finding]) -> Callable[[], Answer | Finding]:
         if name in _catalogue:
-            raise ValueError(f"there are two experiments called {name}")
+            raise ValueError(f"two experiments are called {name}")
         _catalogue[name] = Experiment(name, question, run, relied_on)
         return run
 
@@ -58,7 +63,7 @@ def experiment(
 
 
 def catalogue() -> list[Experiment]:
-    """Return all experiments, in the order in which they are shown."""
+    """Return all experiments, in the order of the table."""
     for topic in TOPICS:
         importlib.import_module(f"mogpoll.probe.experiments.{topic}")
     return list(_catalogue.values())

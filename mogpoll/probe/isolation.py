@@ -1,7 +1,7 @@
-"""Run an experiment in a process of its own: it may hang or crash, and leaves nothing behind.
+"""Run an experiment in a child process: it may hang or crash, and leaves nothing behind.
 
-The child is the head of a process group, which is killed when the answer is there or the time
-is over. Should the probe itself be killed, an alarm ends the child a little later.
+The child leads a process group, which is killed after the answer or at the time limit. If the
+probe itself is killed, an alarm ends the child.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ALARM_AFTER_LIMIT_S = 2
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of an experiment. Without an answer, `answer` says why there is none."""
+    """The result of an experiment. If there is no answer, `answer` says why."""
 
     name: str
     question: str
@@ -35,7 +35,7 @@ class Result:
 
     @property
     def holds(self) -> bool | None:
-        """Whether what is relied on is so; None if nothing is, or there is nothing to ask."""
+        """Whether the answer is one relied on; None if any will do, or none is available."""
         if not self.relied_on or self.outcome == "unavailable":
             return None
         return self.outcome == "answered" and self.answer in self.relied_on
@@ -44,7 +44,7 @@ class Result:
 def run_isolated(experiment: Experiment, limit_s: float) -> Result:
     """Run `experiment` in a forked child for at most `limit_s` seconds.
 
-    **Threads:** the process must have no other thread, as ever with `fork`.
+    **Threads:** the process must have no other thread, since it forks.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -72,7 +72,7 @@ def _be_the_child(experiment: Experiment, writer: int, limit_s: float) -> None:
         os.write(writer, json.dumps(_answer_of(experiment)).encode() + b"\n")
         status = 0
     finally:
-        # Neither buffers nor exit handlers are this process's to take care of.
+        # Buffers and exit handlers belong to the parent.
         os._exit(status)
 
 
@@ -96,8 +96,8 @@ def _name_of(error: Exception) -> str:
 def _receive(reader: int, child: int, deadline: float) -> tuple[Outcome, Answer, str]:
     received = b""
     while (left := deadline - time.monotonic()) > 0:
-        # Not by the end of file alone: processes of the experiment may have the pipe as well.
-        # Asked first: what a process wrote before its end is there when the end is known.
+        # End of file is not enough: the experiment's own children may hold the pipe. Checked
+        # before reading, so that data written before the end is seen.
         ended = _has_ended(child)
         if not select.select([reader], [], [], 0 if ended else min(left, 0.1))[0]:
             if ended:
@@ -127,11 +127,11 @@ def _end_of(child: int) -> str:
 
 
 def _end(child: int) -> None:
-    """Kill the group and collect its head; what else is in it is not our child."""
+    """Kill the group, and reap its leader; the other members are not our children."""
     for kill in (os.killpg, os.kill):
         try:
             kill(child, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
-            # No group yet, or nobody in it but the dead: macOS and FreeBSD call that forbidden.
+            # No group yet, or only zombies in it: EPERM on macOS and FreeBSD.
             continue
     os.waitpid(child, 0)

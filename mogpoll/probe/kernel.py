@@ -1,4 +1,4 @@
-"""The kernel's queue as it is: epoll and kqueue by the same few verbs, nothing smoothed over."""
+"""The kernel's own queue: epoll and kqueue by the same verbs, differences left in."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from mogpoll.kqueue import find_kernel
-from mogpoll.poller import backend_name
+from mogpoll.backends import backend_name, find_kqueue_api
 
 READ, WRITE = "read", "write"
 
@@ -20,26 +19,26 @@ class HasFileno(Protocol):
 Descriptor = int | HasFileno
 
 
-class Told(NamedTuple):
-    """One event: of which descriptor, and the kernel's words for it."""
+class KernelEvent(NamedTuple):
+    """One event: its descriptor, and the kernel's flags in words."""
 
     fd: int
     words: list[str]
 
 
 class Queue(Protocol):
-    """One queue of the kernel's. What it refuses is an `OSError`."""
+    """A queue of the kernel. **Raises:** `OSError` for a call that it refuses."""
 
-    def once(self, fd: Descriptor, *directions: str) -> None:
-        """Add `fd`, armed once."""
+    def add(self, fd: Descriptor, *directions: str) -> None:
+        """Add `fd`, one-shot."""
 
-    def again(self, fd: Descriptor, *directions: str) -> None:
+    def rearm(self, fd: Descriptor, *directions: str) -> None:
         """Arm `fd` again."""
 
-    def for_ever(self, fd: Descriptor) -> None:
-        """Add `fd` to be told of whenever it is readable."""
+    def add_level(self, fd: Descriptor) -> None:
+        """Add `fd` for READ, level-triggered."""
 
-    def next(self, timeout_s: float | None = 0.0) -> Told | None:
+    def wait(self, timeout_s: float | None = 0.0) -> KernelEvent | None:
         """Wait for one event."""
 
     def fileno(self) -> int: ...
@@ -48,24 +47,24 @@ class Queue(Protocol):
 
 
 class EpollQueue:
-    """Linux's."""
+    """Linux."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self.fileno, self.close = self._epoll.fileno, self._epoll.close
 
-    def once(self, fd: Descriptor, *directions: str) -> None:
+    def add(self, fd: Descriptor, *directions: str) -> None:
         self._epoll.register(fd, self._mask(directions))
 
-    def again(self, fd: Descriptor, *directions: str) -> None:
+    def rearm(self, fd: Descriptor, *directions: str) -> None:
         self._epoll.modify(fd, self._mask(directions))
 
-    def for_ever(self, fd: Descriptor) -> None:
+    def add_level(self, fd: Descriptor) -> None:
         self._epoll.register(fd, select.EPOLLIN)
 
-    def next(self, timeout_s: float | None = 0.0) -> Told | None:
+    def wait(self, timeout_s: float | None = 0.0) -> KernelEvent | None:
         for fd, mask in self._epoll.poll(timeout_s, 1):
-            return Told(fd, [word for bit, word in self._words().items() if mask & bit])
+            return KernelEvent(fd, [word for bit, word in self._words().items() if mask & bit])
         return None
 
     @staticmethod
@@ -85,35 +84,35 @@ class EpollQueue:
 
 
 class KqueueQueue:
-    """FreeBSD's and macOS's, or libkqueue's."""
+    """FreeBSD, macOS and libkqueue."""
 
     def __init__(self) -> None:
-        self._kernel = find_kernel()
-        self._kqueue = self._kernel.kqueue()
+        self._api = find_kqueue_api()
+        self._kqueue = self._api.kqueue()
         self.fileno, self.close = self._kqueue.fileno, self._kqueue.close
 
-    def once(self, fd: Descriptor, *directions: str) -> None:
+    def add(self, fd: Descriptor, *directions: str) -> None:
         for direction in directions:
-            self._add(fd, direction, self._kernel.KQ_EV_ADD | self._kernel.KQ_EV_ONESHOT)
+            self._add(fd, direction, self._api.KQ_EV_ADD | self._api.KQ_EV_ONESHOT)
 
-    again = once
+    rearm = add
 
-    def for_ever(self, fd: Descriptor) -> None:
-        self._add(fd, READ, self._kernel.KQ_EV_ADD)
+    def add_level(self, fd: Descriptor) -> None:
+        self._add(fd, READ, self._api.KQ_EV_ADD)
 
-    def next(self, timeout_s: float | None = 0.0) -> Told | None:
+    def wait(self, timeout_s: float | None = 0.0) -> KernelEvent | None:
         for event in self._kqueue.control(None, 1, timeout_s):
-            return Told(event.ident, self._words(event))
+            return KernelEvent(event.ident, self._words(event))
         return None
 
     def _add(self, fd: Descriptor, direction: str, flags: int) -> None:
-        kernel = self._kernel
-        filter_ = kernel.KQ_FILTER_READ if direction == READ else kernel.KQ_FILTER_WRITE
-        self._kqueue.control([kernel.kevent(fd, filter_, flags)], 0)
+        api = self._api
+        filter_ = api.KQ_FILTER_READ if direction == READ else api.KQ_FILTER_WRITE
+        self._kqueue.control([api.kevent(fd, filter_, flags)], 0)
 
     def _words(self, event: Any) -> list[str]:
-        words = ["readable" if event.filter == self._kernel.KQ_FILTER_READ else "writable"]
-        if event.flags & self._kernel.KQ_EV_EOF:
+        words = ["readable" if event.filter == self._api.KQ_FILTER_READ else "writable"]
+        if event.flags & self._api.KQ_EV_EOF:
             words.append("end")
             if event.fflags:
                 words.append("error")
@@ -121,13 +120,13 @@ class KqueueQueue:
 
 
 def open_queue() -> Queue:
-    """Return a queue of the kind that mogpoll would use here."""
+    """Return a queue of the backend that mogpoll uses here."""
     return EpollQueue() if backend_name() == "epoll" else KqueueQueue()
 
 
 @contextmanager
 def queue() -> Iterator[Queue]:
-    """A queue, closed at the end."""
+    """Open a queue, and close it at the end."""
     opened = open_queue()
     try:
         yield opened
@@ -135,6 +134,14 @@ def queue() -> Iterator[Queue]:
         opened.close()
 
 
-def all_told(kernel: Queue) -> list[Told]:
-    """Take what is queued now."""
-    return list(iter(kernel.next, None))
+def shared_queue() -> Queue:
+    """Open a queue in which threads may sleep for ever; the end of the process closes it.
+
+    On NetBSD, closing it beside them would not return (n28).
+    """
+    return open_queue()
+
+
+def take_all(kernel: Queue) -> list[KernelEvent]:
+    """Receive all events that are queued now."""
+    return list(iter(kernel.wait, None))

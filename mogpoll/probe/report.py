@@ -1,4 +1,4 @@
-"""The results of one run, where they were obtained, and both as JSON."""
+"""The results of one run, the system they come from, and both as JSON."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ import platform
 import select
 import sys
 import sysconfig
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from mogpoll.poller import backend_name
+from mogpoll.backends import backend_name
 from mogpoll.probe.isolation import Outcome, Result
 
-# Changed whenever an older reader would misunderstand what is written.
+# To be raised when an older reader would misread the file.
 FORMAT = "mogpoll-probe/1"
 
 
+NOT_SHOWN = "not shown"
+
+
 class Unreadable(Exception):
-    """A file does not hold what a run of the probe wrote; the message says why."""
+    """A file is not the output of `python -m mogpoll --json`; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What was asked: the system, the interpreter, and what plays the queue."""
+    """The system, the interpreter, and the queue that were probed.
+
+    `kernel_code` names what ran the code of that kernel in a process of another system, as a
+    library; None if the system itself was probed.
+    """
 
     system: str
     release: str
@@ -35,11 +42,19 @@ class Place:
     free_threaded_build: bool
     backend: str
     library: str | None
+    kernel_code: str | None = None
 
     def __str__(self) -> str:
         lock = "" if self.interpreter_lock else " without the lock"
         system = f"{self.system} {self.release} {self.machine}"
+        if self.kernel_code:
+            system = f"code of {system}, run by {self.kernel_code}"
         return f"{system}, {self.python}{lock}, {self.queue}"
+
+    @property
+    def name(self) -> str:
+        """The system, as the heading of a column."""
+        return f"code of {self.system} {self.release}" if self.kernel_code else self.system
 
     @property
     def queue(self) -> str:
@@ -63,7 +78,7 @@ class Report:
 
 
 def this_place() -> Place:
-    """Describe the system at hand."""
+    """Describe this system."""
     return Place(
         system=platform.system(),
         release=platform.release(),
@@ -79,12 +94,14 @@ def this_place() -> Place:
 def _library_name() -> str | None:
     if backend_name() != "kqueue" or hasattr(select, "kqueue"):
         return None
-    # The link is called by the interface, the file by its version.
+    # The link is named by the interface, the file by its version.
     return Path(os.path.realpath(os.environ.get("MOGPOLL_LIBKQUEUE", ""))).name
 
 
 def read(path: Path) -> Report:
-    """Read what `Report.as_json` gave.
+    """Read the output of `Report.as_json`.
+
+    A file may add `not_shown`, experiments by reason: what they found there is not the kernel's.
 
     **Raises:** `Unreadable`.
     """
@@ -97,20 +114,29 @@ def read(path: Path) -> Report:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise Unreadable(f"{path}: not written by python -m mogpoll ({FORMAT} is expected)")
     try:
-        report = Report(Place(**data["place"]), [_result_of(one) for one in data["experiments"]])
-    except (KeyError, TypeError, ValueError) as error:
+        reasons = {name: why for why, names in data.get("not_shown", {}).items() for name in names}
+        results = [_shown(_result_of(one), reasons) for one in data["experiments"]]
+        report = Report(Place(**data["place"]), results)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"{path}: incomplete or altered: {error}") from None
     names = [result.name for result in report.results]
     if len(set(names)) != len(names):
-        raise Unreadable(f"{path}: an experiment is in it twice")
+        raise Unreadable(f"{path}: contains an experiment twice")
     return report
+
+
+def _shown(result: Result, reasons: dict[str, str]) -> Result:
+    why = reasons.get(result.name)
+    if why is None:
+        return result
+    return replace(result, outcome="unavailable", answer=NOT_SHOWN, detail=why)
 
 
 def _result_of(data: dict[str, Any]) -> Result:
     fields = {key: value for key, value in data.items() if key != "holds"}
     result = Result(**{**fields, "relied_on": tuple(data["relied_on"])})
     if result.outcome not in get_args(Outcome):
-        raise ValueError(f"{result.name!r} cannot have the outcome {result.outcome!r}")
+        raise ValueError(f"{result.name}: unknown outcome {result.outcome!r}")
     if result.holds is not data["holds"]:
-        raise ValueError(f"{result.name} does not hold what it says")
+        raise ValueError(f"{result.name}: holds is {data['holds']}, but the answer differs")
     return result

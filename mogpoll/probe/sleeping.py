@@ -1,22 +1,19 @@
-"""Tell whether a thread sleeps in a system call, where the system shows it."""
+"""Whether a thread sleeps in a system call, from /proc."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-from mogpoll.threadstate import state_of
+from mogpoll.system.threadstate import state_of
 
-# Where nothing is shown, a thread that nobody woke for so long is taken to sleep.
+# Without /proc, a thread is assumed to sleep after this long.
 _PAUSE_S = 0.02
 _LIMIT_S = 5.0
 
 
 def is_asleep(thread: int | None, pid: int | None = None) -> bool | None:
-    """Say whether the thread sleeps, in a call other than the one for locks.
-
-    None where the system does not tell.
-    """
+    """Return whether the thread sleeps in a call other than futex; None if unknown."""
     state = state_of(thread, pid)
     try:
         where = Path(f"/proc/{pid or 'self'}/task/{thread}/wchan").read_text(encoding="ascii")
@@ -28,7 +25,7 @@ def is_asleep(thread: int | None, pid: int | None = None) -> bool | None:
 
 
 def settle(thread: int | None, pid: int | None = None) -> None:
-    """Return once the thread sleeps; where nobody tells, after a pause."""
+    """Wait until the thread sleeps; without /proc, pause instead."""
     deadline = time.monotonic() + _LIMIT_S
     while (asleep := is_asleep(thread, pid)) is False and time.monotonic() < deadline:
         time.sleep(0.0005)

@@ -1,7 +1,8 @@
-"""Connected sockets to experiment with, all on this machine."""
+"""Connected sockets on loopback."""
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ Pair = tuple[socket.socket, socket.socket]
 
 @contextmanager
 def stream_pair() -> Iterator[Pair]:
-    """Two connected UNIX sockets, non-blocking."""
+    """Yield two connected UNIX sockets, non-blocking."""
     near, far = socket.socketpair()
     with near, far:
         near.setblocking(False)
@@ -22,7 +23,7 @@ def stream_pair() -> Iterator[Pair]:
 
 @contextmanager
 def tcp_pair() -> Iterator[Pair]:
-    """Two ends of a TCP connection over loopback, non-blocking."""
+    """Yield the two ends of a TCP connection, non-blocking."""
     with listener() as listening:
         near = socket.create_connection(listening.getsockname(), 5.0)
         far, _ = listening.accept()
@@ -33,7 +34,7 @@ def tcp_pair() -> Iterator[Pair]:
 
 
 def listener() -> socket.socket:
-    """A TCP listener on a free port of loopback."""
+    """Return a TCP listener on a free port."""
     return socket.create_server(("127.0.0.1", 0), backlog=128)
 
 
@@ -42,7 +43,7 @@ def connect(listening: socket.socket) -> socket.socket:
 
 
 def fill(sock: socket.socket) -> None:
-    """Send until the socket takes no more."""
+    """Send until the socket is full."""
     while True:
         try:
             sock.send(b"x" * 65536)
@@ -50,8 +51,16 @@ def fill(sock: socket.socket) -> None:
             return
 
 
+def fill_for_good(sock: socket.socket) -> None:
+    """Send until there is no room for 0.2 s: the peer's kernel may take more a little later."""
+    while True:
+        fill(sock)
+        if not select.select([], [sock], [], 0.2)[1]:
+            return
+
+
 def drain(sock: socket.socket) -> None:
-    """Read all that is there."""
+    """Read until the socket is empty."""
     while True:
         try:
             if not sock.recv(65536):
@@ -61,7 +70,7 @@ def drain(sock: socket.socket) -> None:
 
 
 def reset(sock: socket.socket) -> None:
-    """Close, so that the peer meets a reset and no end of file."""
+    """Close with a reset instead of end of file."""
     linger_for_0_s = struct.pack("ii", 1, 0)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_for_0_s)
     sock.close()

@@ -1,4 +1,4 @@
-"""Threads and processes that wait for something, and the order in which they are served."""
+"""Threads and processes that block, and the order in which they are served."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from contextlib import contextmanager
 
 from mogpoll.probe.sleeping import settle
 
-# Long for anything that happens here, short beside the time that an experiment may take.
+# Long for what happens here, short beside an experiment's time limit.
 PATIENCE_S = 3.0
 _ALARM_S = 60
 
 
 class Waiter(threading.Thread):
-    """A thread in a call that may never return; `result` and `error` are what came of it."""
+    """A thread in a call that may never return; then `result` or `error` is set."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         super().__init__(daemon=True)
@@ -34,23 +34,23 @@ class Waiter(threading.Thread):
             self.error = error
 
     def settle(self) -> Waiter:
-        """Return once the thread sleeps in its call."""
+        """Wait until the thread sleeps in its call."""
         settle(self.native_id)
         return self
 
-    def is_back(self, within_s: float = PATIENCE_S) -> bool:
+    def returned(self, within_s: float = PATIENCE_S) -> bool:
         self.join(within_s)
         return not self.is_alive()
 
 
-def takers(
+def order_of_service(
     wait_one: Callable[[], object],
     make_ready: Callable[[int], None],
     *,
     waiters: int = 4,
     events: int = 12,
 ) -> list[int]:
-    """Let threads wait in turn, make one thing ready at a time, and return who took each."""
+    """Start waiting threads in turn, make events ready one by one; return the takers' numbers."""
     taken: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def wait_as(number: int) -> Callable[[], None]:
@@ -71,7 +71,7 @@ def takers(
 
 
 def name_of_order(order: Sequence[int], waiters: int) -> str:
-    """Say in words how waiters that came in turn 0, 1, ... and came back each time were served."""
+    """Name the order in which waiters 0, 1, ... were served, each waiting again afterwards."""
     if list(order) == [waiters - 1] * len(order):
         return "last in, first out"
     if list(order) == [turn % waiters for turn in range(len(order))]:
@@ -80,7 +80,7 @@ def name_of_order(order: Sequence[int], waiters: int) -> str:
 
 
 def name_of_spread(counts: Sequence[int]) -> str:
-    """Say in words how evenly `counts` are spread; `figures` shows them."""
+    """Name the distribution of `counts`; `figures` shows them."""
     mean = sum(counts) / len(counts)
     if not mean:
         return "nobody gets any"
@@ -118,7 +118,7 @@ def processes(count: int, main: Callable[[int], object]) -> Iterator[list[int]]:
 
 
 def in_child(ask: Callable[[], str]) -> str:
-    """Return what `ask` says in a forked child of this process."""
+    """Return the result of `ask` in a forked child."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -127,7 +127,7 @@ def in_child(ask: Callable[[], str]) -> str:
         finally:
             os._exit(0)
     os.close(writer)
-    with os.fdopen(reader, "rb") as answer:
-        said = answer.read().decode()
+    with os.fdopen(reader, "rb") as pipe:
+        answer = pipe.read().decode()
     os.waitpid(pid, 0)
-    return said or "the child died"
+    return answer or "the child died"

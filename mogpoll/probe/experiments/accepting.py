@@ -1,4 +1,4 @@
-"""Listeners: who of many gets a connection, and what an accepted socket is like."""
+"""Listeners: which waiter gets a connection, and the flags of an accepted socket."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from mogpoll.probe.waiters import (
     figures,
     name_of_order,
     name_of_spread,
+    order_of_service,
     processes,
-    takers,
 )
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -30,10 +30,12 @@ _PROCESSES = 4
 _CONNECTIONS = 40
 
 
-@experiment("accept-order-threads", "four threads in accept, customers come one by one: served")
+@experiment(
+    "accept-order-threads", "four threads in accept, clients connect one by one: order of service"
+)
 def order_of_threads() -> Answer:
-    with listener() as listening, _kept() as keep:
-        order = takers(
+    with listener() as listening, _closing() as keep:
+        order = order_of_service(
             lambda: keep(listening.accept()[0]), lambda _: keep(connect(listening)), waiters=4
         )
         return Finding(name_of_order(order, 4), f"connections of each: {figures(order, 4)}")
@@ -41,7 +43,7 @@ def order_of_threads() -> Answer:
 
 @experiment(
     "accept-order-processes",
-    "mogpoll: an Acceptor in each of four processes, 40 customers come one by one: the spread",
+    "mogpoll: an Acceptor in each of four processes, 40 clients one by one: distribution",
     relied_on=("even",),
 )
 def order_of_processes() -> Answer:
@@ -52,14 +54,14 @@ def order_of_processes() -> Answer:
 
 
 def _served_by_processes(listening: socket.socket) -> list[int]:
-    """Connect one after the other, and return the numbers of the processes that accepted."""
+    """Connect one by one; return the numbers of the processes that accepted."""
     reader, writer = os.pipe()
 
     def main(number: int) -> None:
         _accept_for_ever(listening, lambda: os.write(writer, bytes([number])))
 
     taken: list[int] = []
-    with processes(_PROCESSES, main) as pids, _kept() as keep:
+    with processes(_PROCESSES, main) as pids, _closing() as keep:
         for pid in pids:
             _settle(pid)
         for _ in range(_CONNECTIONS):
@@ -76,7 +78,7 @@ def _served_by_processes(listening: socket.socket) -> list[int]:
 def _accept_for_ever(listening: socket.socket, report: Callable[[], object]) -> None:
     kept = []
 
-    def keep(connection: socket.socket) -> None:
+    def keep(connection: socket.socket, _address: object) -> None:
         kept.append(connection)
         report()
 
@@ -85,7 +87,7 @@ def _accept_for_ever(listening: socket.socket, report: Callable[[], object]) -> 
 
 
 @contextmanager
-def _kept() -> Iterator[Callable[[socket.socket], None]]:
+def _closing() -> Iterator[Callable[[socket.socket], None]]:
     kept: list[socket.socket] = []
     try:
         yield kept.append
@@ -95,20 +97,20 @@ def _kept() -> Iterator[Callable[[socket.socket], None]]:
 
 
 def _settle(pid: int) -> None:
-    """Return once the acceptor's thread of a process, its second one, sleeps."""
+    """Wait until the acceptor's thread of a process, its second one, sleeps."""
     threads = [pid]
     while len(threads) < 2:
         try:
             threads = sorted(map(int, os.listdir(f"/proc/{pid}/task")))
         except OSError:
-            # Not shown by this system.
+            # No /proc.
             break
     settle(threads[-1], pid)
 
 
 @experiment(
     "accept-flags",
-    "accept4, asked for non-blocking and close-on-exec: is the socket the one and the other",
+    "accept4 with SOCK_NONBLOCK and SOCK_CLOEXEC: is the socket non-blocking, close-on-exec",
 )
 def flags_of_accept4() -> Answer:
     if not hasattr(_libc, "accept4"):
@@ -132,28 +134,28 @@ def inherited_flag() -> Answer:
 
 @experiment(
     "accepted-is-non-blocking",
-    "mogpoll: is what an Acceptor passes on non-blocking, and close-on-exec",
+    "mogpoll: an accepted socket: is it non-blocking, close-on-exec",
     relied_on=([True, True],),
 )
 def accepted_through_an_acceptor() -> Answer:
-    passed_on: list[list[bool]] = []
+    flags: list[list[bool]] = []
     with listener() as listening:
 
-        def look(connection: socket.socket) -> None:
+        def look(connection: socket.socket, _address: object) -> None:
             fd = connection.fileno()
-            passed_on.append([not os.get_blocking(fd), not os.get_inheritable(fd)])
+            flags.append([not os.get_blocking(fd), not os.get_inheritable(fd)])
 
         acceptor = Acceptor(listening, look)
         acceptor.start()
-        with connect(listening) as customer:
-            customer.settimeout(PATIENCE_S)
-            # The acceptor has dropped its end, so this is the end of file.
-            customer.recv(1)
-        Waiter(acceptor.stop).is_back()
-    return passed_on[0] if passed_on else "nothing was passed on"
+        with connect(listening) as client:
+            client.settimeout(PATIENCE_S)
+            # The acceptor has dropped its end, so this returns end of file.
+            client.recv(1)
+        Waiter(acceptor.stop).returned()
+    return flags[0] if flags else "nothing was passed on"
 
 
-@experiment("reuseport", "SO_REUSEPORT, two listeners on one port: 100 customers are")
+@experiment("reuseport", "SO_REUSEPORT, two listeners on one port: 100 connections are")
 def two_listeners_on_one_port() -> Answer:
     if not hasattr(socket, "SO_REUSEPORT"):
         raise Unavailable("there is no SO_REUSEPORT")
@@ -164,9 +166,9 @@ def two_listeners_on_one_port() -> Answer:
             listening.listen(128)
         kept = [connect(one) for _ in range(100)]
         counts = [_backlog_of(listening) for listening in (one, two)]
-        for customer in kept:
-            customer.close()
-        # Balanced by a hash: never quite even, and never far from it.
+        for client in kept:
+            client.close()
+        # Distributed by a hash: close to even.
         spread = "spread" if min(counts) >= 20 else "not spread"
         return Finding(spread, f"connections of each: {counts}")
 
@@ -182,23 +184,23 @@ def _backlog_of(listening: socket.socket) -> int:
         count += 1
 
 
-@experiment("reuseport-lb", "does Python know SO_REUSEPORT_LB, by which FreeBSD balances")
+@experiment("reuseport-lb", "does Python have SO_REUSEPORT_LB, which balances on FreeBSD")
 def load_balanced_option() -> Answer:
     return hasattr(socket, "SO_REUSEPORT_LB")
 
 
 @experiment(
     "closed-port-refuses",
-    "a connection to a port where nobody listens",
+    "connecting to a closed port",
     relied_on=("ECONNREFUSED",),
 )
 def closed_port() -> Answer:
     with listener() as listening:
         address = listening.getsockname()
-    with socket.socket() as customer:
-        customer.settimeout(PATIENCE_S)
+    with socket.socket() as client:
+        client.settimeout(PATIENCE_S)
         try:
-            customer.connect(address)
+            client.connect(address)
         except ConnectionRefusedError:
             return "ECONNREFUSED"
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""What becomes of registrations and queues when descriptors are closed, copied and inherited."""
+"""Registrations and queues when descriptors are closed, duplicated and inherited."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 import select
 import socket
 
+from mogpoll.backends import open_poller
 from mogpoll.errors import PollerClosed
 from mogpoll.interest import Interest
-from mogpoll.poller import open_poller
 from mogpoll.probe.experiment import Answer, Unavailable, experiment
 from mogpoll.probe.experiments.one_shot import outcome_of
-from mogpoll.probe.kernel import READ, all_told, queue
+from mogpoll.probe.kernel import READ, queue, take_all
 from mogpoll.probe.sockets import reset, stream_pair, tcp_pair
 from mogpoll.probe.waiters import in_child
 
@@ -24,58 +24,60 @@ def is_readable(fd: int) -> bool:
 
 @experiment(
     "close-drops",
-    "kernel: an armed descriptor with data is closed: is the data told",
+    "kernel: closed with data while armed: is the event delivered",
     relied_on=(False,),
 )
 def close_of_what_is_armed() -> Answer:
     with queue() as kernel, stream_pair() as (near, far):
-        kernel.once(near, READ)
+        kernel.add(near, READ)
         far.send(b"a")
         near.close()
-        return bool(kernel.next())
+        return bool(kernel.wait())
 
 
 @experiment(
     "dup-keeps-telling",
-    "kernel: an armed descriptor with data and a duplicate is closed: is the data told",
+    "kernel: closed with data while armed, a duplicate still open: is the event delivered",
 )
 def close_of_what_has_a_duplicate() -> Answer:
     with queue() as kernel, stream_pair() as (near, far), near.dup():
-        kernel.once(near, READ)
+        kernel.add(near, READ)
         far.send(b"a")
         near.close()
-        return bool(kernel.next())
+        return bool(kernel.wait())
 
 
 @experiment(
     "number-reused",
-    "kernel: the number of an armed descriptor goes to another socket: is its data told",
+    "kernel: an armed descriptor's number is reused: is the new file's data reported",
 )
 def number_of_another() -> Answer:
     with queue() as kernel, stream_pair() as (near, _), stream_pair() as (other, far):
-        kernel.once(near, READ)
+        kernel.add(near, READ)
         os.dup2(other.fileno(), near.fileno())
         other.close()
         far.send(b"a")
-        return bool(kernel.next())
+        return bool(kernel.wait())
 
 
 @experiment(
     "queue-pollable",
-    "kernel: is the queue's own descriptor readable before, during and after an event",
+    "kernel: is the queue's descriptor readable before, during and after an event",
     relied_on=([False, True, False],),
 )
 def readability_of_the_queue() -> Answer:
     with queue() as kernel, stream_pair() as (near, far):
-        kernel.once(near, READ)
+        kernel.add(near, READ)
         seen = [is_readable(kernel.fileno())]
         far.send(b"a")
         seen.append(is_readable(kernel.fileno()))
-        all_told(kernel)
+        take_all(kernel)
         return [*seen, is_readable(kernel.fileno())]
 
 
-@experiment("queue-close-on-exec", "kernel: is the queue passed on by exec", relied_on=(False,))
+@experiment(
+    "queue-close-on-exec", "kernel: does the queue's descriptor survive exec", relied_on=(False,)
+)
 def queue_and_exec() -> Answer:
     with queue() as kernel:
         return os.get_inheritable(kernel.fileno())
@@ -123,10 +125,10 @@ def eventfd() -> Answer:
         raise Unavailable("there is no os.eventfd")
     with queue() as kernel:
         fd = os.eventfd(0, os.EFD_NONBLOCK)
-        return outcome_of(lambda: kernel.once(fd, READ))
+        return outcome_of(lambda: kernel.add(fd, READ))
 
 
-@experiment("close-after-reset", "closing a socket that the peer has reset, by os.close")
+@experiment("close-after-reset", "os.close of a socket that the peer reset")
 def close_of_what_was_reset() -> Answer:
     with tcp_pair() as (near, far):
         near.send(b"unread")
@@ -134,10 +136,10 @@ def close_of_what_was_reset() -> Answer:
         return outcome_of(lambda: os.close(near.detach()), "no error")
 
 
-@experiment("listener-kernel", "kernel: a customer of a listener: told to its reader")
+@experiment("listener-kernel", "kernel: listener with a pending connection, reported to a reader")
 def listener_in_the_queue() -> Answer:
     with queue() as kernel, socket.create_server(("127.0.0.1", 0)) as listening:
-        kernel.once(listening, READ)
+        kernel.add(listening, READ)
         with socket.create_connection(listening.getsockname(), 5.0):
-            told = kernel.next(1.0)
-            return told is not None and told.words
+            event = kernel.wait(1.0)
+            return event is not None and event.words

@@ -1,24 +1,23 @@
-"""How a peer that has gone shows, half or whole, and what is left to read then."""
+"""How closed and half-closed peers are reported, and what can still be read."""
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import socket
 
+from mogpoll.backends import backend_name, open_poller
 from mogpoll.interest import Event, Interest
-from mogpoll.poller import backend_name, open_poller
-from mogpoll.probe.experiment import Answer, Unavailable, experiment
+from mogpoll.probe.experiment import Answer, Unavailable, experiment, name_of_errno
 from mogpoll.probe.kernel import READ, WRITE, Queue, queue
-from mogpoll.probe.sockets import fill, reset, stream_pair, tcp_pair
+from mogpoll.probe.sockets import fill, fill_for_good, reset, stream_pair, tcp_pair
 from mogpoll.probe.waiters import PATIENCE_S
 
 
 def words(kernel: Queue) -> Answer:
-    """Return the kernel's words for the next event; "nothing" if there is none."""
-    told = kernel.next(0.1)
-    return told.words if told else "nothing"
+    """Return the flags of the next event, or "nothing"."""
+    event = kernel.wait(0.1)
+    return event.words if event else "nothing"
 
 
 def bits(event: Event | None) -> Answer:
@@ -26,24 +25,24 @@ def bits(event: Event | None) -> Answer:
 
 
 def arrive(sock: socket.socket) -> None:
-    """Return once the end of the connection has arrived there."""
+    """Wait until data or the end of the connection has arrived."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     poll.poll(PATIENCE_S * 1000)
 
 
-@experiment("half-close-kernel", "kernel: a TCP peer sends no more: told to a reader")
+@experiment("half-close-kernel", "kernel: half-closed TCP peer, reported to a reader")
 def half_close() -> Answer:
     with queue() as kernel, tcp_pair() as (near, far):
         far.shutdown(socket.SHUT_WR)
         arrive(near)
-        kernel.once(near, READ)
+        kernel.add(near, READ)
         return words(kernel)
 
 
 @experiment(
     "half-close-with-data-kernel",
-    "kernel: a TCP peer sends no more, data is unread: told to a reader",
+    "kernel: half-closed TCP peer behind unread data, reported to a reader",
 )
 def half_close_behind_data() -> Answer:
     with queue() as kernel, tcp_pair() as (near, far):
@@ -51,12 +50,12 @@ def half_close_behind_data() -> Answer:
         arrive(near)
         far.shutdown(socket.SHUT_WR)
         peek_end(near)
-        kernel.once(near, READ)
+        kernel.add(near, READ)
         return words(kernel)
 
 
 def peek_end(near: socket.socket) -> None:
-    """Return once the end is there behind unread data, where the system tells of it apart."""
+    """Wait until the end has arrived behind unread data, if the system reports that."""
     poll = select.poll()
     poll.register(near, getattr(select, "POLLRDHUP", select.POLLHUP))
     poll.poll(100)
@@ -64,7 +63,7 @@ def peek_end(near: socket.socket) -> None:
 
 @experiment(
     "half-close-mogpoll",
-    "mogpoll: a TCP peer sends no more: told to a reader",
+    "mogpoll: half-closed TCP peer, reported to a reader",
     relied_on=(["READABLE", "HANGUP"],),
 )
 def half_close_through_a_poller() -> Answer:
@@ -77,7 +76,7 @@ def half_close_through_a_poller() -> Answer:
 
 @experiment(
     "data-before-the-end",
-    "mogpoll: the peer sent data and closed: the first two reads",
+    "mogpoll: the peer sends and closes: the first two reads",
     relied_on=(["abc", ""],),
 )
 def data_is_not_lost() -> Answer:
@@ -96,47 +95,47 @@ def data_is_not_lost() -> Answer:
 
 @experiment(
     "half-close-to-writer-kernel",
-    "kernel: a TCP peer sends no more: told to a writer without room",
+    "kernel: half-closed TCP peer, reported to a writer with a full buffer",
 )
 def half_close_to_a_writer() -> Answer:
     with queue() as kernel, tcp_pair() as (near, far):
-        fill(near)
-        kernel.once(near, WRITE)
+        fill_for_good(near)
+        kernel.add(near, WRITE)
         far.shutdown(socket.SHUT_WR)
         arrive(near)
         return words(kernel)
 
 
-@experiment("close-kernel", "kernel: the peer of a UNIX socket has closed: told to a reader")
+@experiment("close-kernel", "kernel: closed UNIX socket peer, reported to a reader")
 def close_of_the_peer() -> Answer:
     with queue() as kernel, stream_pair() as (near, far):
-        kernel.once(near, READ)
+        kernel.add(near, READ)
         far.close()
         return words(kernel)
 
 
 @experiment(
     "close-to-writer-kernel",
-    "kernel: the peer of a UNIX socket has closed: told to a writer without room",
+    "kernel: closed UNIX socket peer, reported to a writer with a full buffer",
 )
 def close_of_the_peer_to_a_writer() -> Answer:
     with queue() as kernel, stream_pair() as (near, far):
         fill(near)
-        kernel.once(near, WRITE)
+        kernel.add(near, WRITE)
         far.close()
         return words(kernel)
 
 
-@experiment("reset-kernel", "kernel: a TCP connection was reset: told to a reader")
+@experiment("reset-kernel", "kernel: reset TCP connection, reported to a reader")
 def reset_by_the_peer() -> Answer:
     with queue() as kernel, tcp_pair() as (near, far):
         reset(far)
         arrive(near)
-        kernel.once(near, READ)
+        kernel.add(near, READ)
         return words(kernel)
 
 
-@experiment("reset-then-read", "mogpoll: a reset of a TCP connection was told: the next read")
+@experiment("reset-then-read", "mogpoll: the read after a reported reset")
 def reading_after_a_reset() -> Answer:
     with tcp_pair() as (near, far):
         poller = open_poller()
@@ -146,46 +145,47 @@ def reading_after_a_reset() -> Answer:
         try:
             return "end of file" if not near.recv(1) else "data"
         except OSError as error:
-            return errno.errorcode[error.errno or 0]
+            return name_of_errno(error.errno)
 
 
 @experiment(
     "hang-up-after-the-event",
-    "kernel: an event was told, then the peer goes: is that told unasked",
+    "kernel: the peer closes after a one-shot event: is an event delivered unarmed",
     relied_on=(False,),
 )
 def hang_up_of_what_is_not_armed() -> Answer:
     with queue() as kernel, stream_pair() as (near, far):
-        kernel.once(near, WRITE)
-        kernel.next()
+        kernel.add(near, WRITE)
+        kernel.wait()
         far.close()
-        return bool(kernel.next(0.05))
+        return bool(kernel.wait(0.05))
 
 
 @experiment(
-    "hang-up-without-interest", "kernel: added without any interest, the peer goes: is that told"
+    "hang-up-without-interest",
+    "kernel: added with an empty mask, the peer closes: is an event delivered",
 )
 def hang_up_without_interest() -> Answer:
     if backend_name() != "epoll":
         raise Unavailable("a kqueue has no registration without a filter")
     with queue() as kernel, stream_pair() as (near, far):
-        kernel.once(near)
+        kernel.add(near)
         far.close()
-        return bool(kernel.next(0.05))
+        return bool(kernel.wait(0.05))
 
 
-@experiment("pipe-writer-gone-kernel", "kernel: a pipe has no writer any more: told to its reader")
+@experiment("pipe-writer-gone-kernel", "kernel: pipe whose writer closed, reported to the reader")
 def pipe_without_writer() -> Answer:
     with queue() as kernel:
         reader, writer = os.pipe()
-        kernel.once(reader, READ)
+        kernel.add(reader, READ)
         os.close(writer)
         return words(kernel)
 
 
 @experiment(
     "pipe-writer-gone-mogpoll",
-    "mogpoll: a pipe has no writer any more: are READABLE and HANGUP told to its reader",
+    "mogpoll: pipe whose writer closed: does the reader get READABLE and HANGUP",
     relied_on=(True,),
 )
 def pipe_without_writer_through_a_poller() -> Answer:
@@ -193,22 +193,22 @@ def pipe_without_writer_through_a_poller() -> Answer:
     poller = open_poller()
     poller.add(reader, Interest.READ)
     os.close(writer)
-    told = bits(poller.wait(PATIENCE_S))
-    return {"READABLE", "HANGUP"} <= set(told)
+    seen = bits(poller.wait(PATIENCE_S))
+    return {"READABLE", "HANGUP"} <= set(seen)
 
 
-@experiment("pipe-reader-gone-kernel", "kernel: a pipe has no reader any more: told to its writer")
+@experiment("pipe-reader-gone-kernel", "kernel: pipe whose reader closed, reported to the writer")
 def pipe_without_reader() -> Answer:
     with queue() as kernel:
         reader, writer = os.pipe()
         os.close(reader)
-        kernel.once(writer, WRITE)
+        kernel.add(writer, WRITE)
         return words(kernel)
 
 
 @experiment(
     "shutdown-by-another",
-    "mogpoll: somebody else shuts an armed socket down: what its reader, being told, reads",
+    "mogpoll: another thread shuts an armed socket down: what its reader reads",
     relied_on=("end of file",),
 )
 def shutdown_of_an_armed_socket() -> Answer:

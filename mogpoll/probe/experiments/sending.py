@@ -1,4 +1,4 @@
-"""Sending files and small pieces, and what the system tells of a connection and a disk."""
+"""Sending files and small pieces, and what the system knows of a connection and a disk."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from mogpoll.probe.experiment import Answer, Finding, Unavailable, experiment
 from mogpoll.probe.sockets import drain, fill, tcp_pair
 from mogpoll.probe.waiters import PATIENCE_S
-from mogpoll.sendfile import sendfile
-from mogpoll.tcpinfo import last_data_received_ms
+from mogpoll.system.sendfile import sendfile
+from mogpoll.system.tcpinfo import last_data_received_ms
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def file_of(size: int) -> Iterator[int]:
 
 
 def send(connection: socket.socket, fd: int, offset: int, count: int) -> Answer:
-    """Return how many bytes the system's own sendfile sent, or the name of its error."""
+    """Return the number of bytes sent by os.sendfile, or the name of its error."""
     if not hasattr(os, "sendfile"):
         raise Unavailable("there is no os.sendfile")
     try:
@@ -34,21 +34,23 @@ def send(connection: socket.socket, fd: int, offset: int, count: int) -> Answer:
         return errno.errorcode[error.errno or 0]
 
 
-@experiment("sendfile-count-0", "sendfile of count 0: bytes sent of 1000")
+@experiment("sendfile-count-0", "sendfile with count 0 of a 1000 byte file: bytes sent")
 def count_of_zero() -> Answer:
     with tcp_pair() as (near, _far), file_of(1000) as fd:
         return send(near, fd, 0, 0)
 
 
-@experiment("sendfile-short-file", "sendfile of count 5000: bytes sent of 1000", relied_on=(1000,))
+@experiment(
+    "sendfile-short-file",
+    "sendfile with count 5000 of a 1000 byte file: bytes sent",
+    relied_on=(1000,),
+)
 def file_that_is_short() -> Answer:
     with tcp_pair() as (near, _far), file_of(1000) as fd:
         return send(near, fd, 0, 5000)
 
 
-@experiment(
-    "sendfile-at-the-end", "sendfile from the end of a file on: bytes sent", relied_on=(0,)
-)
+@experiment("sendfile-at-the-end", "sendfile from the end of a file: bytes sent", relied_on=(0,))
 def offset_at_the_end() -> Answer:
     with tcp_pair() as (near, _far), file_of(1000) as fd:
         return send(near, fd, 1000, 5000)
@@ -56,7 +58,7 @@ def offset_at_the_end() -> Answer:
 
 @experiment(
     "sendfile-partial",
-    "sendfile of 64 MiB to a socket that nobody reads: at first, and when it is full",
+    "sendfile of 64 MiB to a peer that does not read: first call, and last",
     relied_on=(["a part", "EAGAIN"],),
 )
 def socket_that_takes_a_part() -> Answer:
@@ -74,17 +76,17 @@ def socket_that_takes_a_part() -> Answer:
 
 @experiment(
     "sendfile-peer-gone",
-    "sendfile to a peer that has gone: is it an error of the connection",
+    "sendfile to a closed peer: does it fail with an error of the connection",
     relied_on=(True,),
 )
 def peer_that_has_gone() -> Answer:
     with tcp_pair() as (near, far), file_of(1000) as fd:
         far.close()
-        # The first may be sent into the void, and is answered with a reset.
+        # The first call may succeed; the peer answers it with a reset.
         for _ in range(3):
-            said = send(near, fd, 0, 1000)
-            if isinstance(said, str):
-                return Finding(said in ("EPIPE", "ECONNRESET", "ENOTCONN"), said)
+            outcome = send(near, fd, 0, 1000)
+            if isinstance(outcome, str):
+                return Finding(outcome in ("EPIPE", "ECONNRESET", "ENOTCONN"), outcome)
             poll = select.poll()
             poll.register(near, 0)
             poll.poll(PATIENCE_S * 100)
@@ -101,7 +103,7 @@ def pipe_as_a_file() -> Answer:
 
 @experiment(
     "sendfile-mogpoll",
-    "mogpoll: sendfile of 3 MiB in parts: bytes that arrive",
+    "mogpoll: sendfile of 3 MiB in parts: bytes received",
     relied_on=(3 * 1024 * 1024,),
 )
 def whole_file() -> Answer:
@@ -120,17 +122,17 @@ def whole_file() -> Answer:
     return arrived
 
 
-@experiment("cork", "ways to hold a head back until its content follows")
+@experiment("cork", "options that hold back a head until its body follows")
 def corks() -> Answer:
     return [name for name in ("MSG_MORE", "TCP_CORK", "TCP_NOPUSH") if hasattr(socket, name)]
 
 
-@experiment("tell-cached-from-cold", "ways to read a file only where it is in memory")
+@experiment("tell-cached-from-cold", "options to read a file only if it is cached")
 def ways_to_read_what_is_cached() -> Answer:
     return [name for name in ("RWF_NOWAIT", "SF_NODISKIO") if hasattr(os, name)]
 
 
-@experiment("idle-time", "does TCP_INFO tell for how long nothing came")
+@experiment("idle-time", "does TCP_INFO count the time since data arrived")
 def idle_time() -> Answer:
     with tcp_pair() as (near, far):
         far.send(b"a")
@@ -139,12 +141,14 @@ def idle_time() -> Answer:
 
 
 @experiment(
-    "room-after-full", "a full socket is emptied by its peer: is there room", relied_on=(True,)
+    "room-after-full",
+    "a full socket is drained by its peer: does it become writable",
+    relied_on=(True,),
 )
 def room() -> Answer:
     with tcp_pair() as (near, far):
         fill(near)
-        # The peer's system acknowledges in its own time.
+        # Acknowledgements may be delayed.
         for _ in range(100):
             drain(far)
             if select.select([], [near], [], 0.02)[1]:

@@ -1,7 +1,8 @@
-"""Many threads on one queue: who is woken, by what, and whether every event has one owner."""
+"""Many threads on one queue: which one wakes, and whether every event has one owner."""
 
 from __future__ import annotations
 
+import queue as queues
 import resource
 import signal
 import sys
@@ -9,100 +10,116 @@ import threading
 import time
 from collections import Counter
 
+from mogpoll.backends import open_poller
 from mogpoll.interest import Event, Interest
-from mogpoll.poller import Poller, open_poller
+from mogpoll.poller import Poller
 from mogpoll.probe.experiment import Answer, Finding, Unavailable, experiment
-from mogpoll.probe.kernel import READ, WRITE, open_queue, queue
-from mogpoll.probe.sockets import stream_pair
-from mogpoll.probe.waiters import PATIENCE_S, Waiter, figures, name_of_order, takers
-from mogpoll.stopping import POKE_SIGNAL, can_poke, install_poke_handler
+from mogpoll.probe.kernel import READ, WRITE, open_queue, queue, shared_queue
+from mogpoll.probe.sockets import drain, fill, stream_pair
+from mogpoll.probe.waiters import PATIENCE_S, Waiter, figures, name_of_order, order_of_service
+from mogpoll.stopping import POKE_SIGNAL, install_poke_handler
 from mogpoll.waker import BouncingWaker
 
 _THREADS = 8
 
 
-@experiment("wake-order", "kernel: four threads wait, events come one by one: served")
+@experiment("wake-order", "kernel: four threads wait, events come one by one: order of service")
 def order_of_waking() -> Answer:
-    with queue() as kernel, stream_pair() as (near, _far):
+    kernel = shared_queue()
+    with stream_pair() as (near, _far):
 
         def make_ready(event: int) -> None:
-            (kernel.again if event else kernel.once)(near, WRITE)
+            (kernel.rearm if event else kernel.add)(near, WRITE)
 
-        order = takers(lambda: kernel.next(None), make_ready)
+        order = order_of_service(lambda: kernel.wait(None), make_ready)
         return Finding(name_of_order(order, 4), f"events of each: {figures(order, 4)}")
 
 
-@experiment("wake-herd", "kernel: are threads woken by events that others get")
+@experiment("wake-herd", "kernel: do events wake threads that do not get them")
 def threads_woken_in_vain() -> Answer:
+    """Compare with a single waiter: what else a thread waits for is the same for both."""
     if not hasattr(resource, "RUSAGE_THREAD"):
-        raise Unavailable("a thread's context switches are not shown")
-    with queue() as kernel, stream_pair() as (near, _far), stream_pair() as (last, _):
-        left, switches = threading.Semaphore(0), []
+        raise Unavailable("there is no RUSAGE_THREAD")
+    alone, together = _sleeps_of_an_event(1), _sleeps_of_an_event(4)
+    detail = f"sleeps for each event: {alone:.1f} of one waiter, {together:.1f} of four"
+    return Finding(together > 2 * alone, detail)
 
-        def sleep_through() -> None:
-            before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
-            told = kernel.next(None)
-            switches.append(resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before)
-            if told and told.fd == last.fileno():
-                return
-            # It was this one's turn: from now on it is who takes events.
-            while told and told.fd != last.fileno():
-                left.release()
-                told = kernel.next(None)
 
-        waiters = [Waiter(sleep_through).settle() for _ in range(4)]
-        for event in range(40):
-            (kernel.again if event else kernel.once)(near, WRITE)
-            left.acquire(timeout=PATIENCE_S)
-            for waiter in waiters:
+def _sleeps_of_an_event(count: int) -> float:
+    """Let `count` threads take events one by one; return how often any slept, by events."""
+    kernel, events = shared_queue(), 40
+    served: queues.SimpleQueue[int] = queues.SimpleQueue()
+    over = threading.Event()
+
+    def serve() -> None:
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        while kernel.wait(None) and not over.is_set():
+            served.put(0)
+        served.put(resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before)
+
+    def make_ready() -> int:
+        kernel.rearm(near, WRITE)
+        figure = served.get(timeout=PATIENCE_S)
+        for waiter in waiters:
+            if waiter.is_alive():
                 waiter.settle()
-        for event in range(len(waiters)):
-            (kernel.again if event else kernel.once)(last, WRITE)
-            while sum(waiter.is_alive() for waiter in waiters) >= len(waiters) - event:
-                time.sleep(0.001)
-        return Finding(sum(switches) > 20, f"switches in the first sleep: {sorted(switches)}")
+        return figure
+
+    with stream_pair() as (near, far):
+        # Registered, and silent until it is re-armed.
+        fill(near)
+        kernel.add(near, WRITE)
+        waiters = [Waiter(serve).settle() for _ in range(count)]
+        drain(far)
+        served.get(timeout=PATIENCE_S)
+        for _ in range(events - 1):
+            make_ready()
+        over.set()
+        return sum(make_ready() for _ in waiters) / events
 
 
 @experiment(
     "add-wakes-a-waiter",
-    "kernel: one thread waits, another adds what is ready: is the first woken",
+    "kernel: adding a ready descriptor beside a waiter: does it wake",
     relied_on=(True,),
 )
 def adding_beside_a_waiter() -> Answer:
-    with queue() as kernel, stream_pair() as (near, _far):
-        waiter = Waiter(lambda: kernel.next(None)).settle()
-        kernel.once(near, WRITE)
-        return waiter.is_back() and waiter.result is not None
+    kernel = shared_queue()
+    with stream_pair() as (near, _far):
+        waiter = Waiter(lambda: kernel.wait(None)).settle()
+        kernel.add(near, WRITE)
+        return waiter.returned() and waiter.result is not None
 
 
 @experiment(
     "close-wakes-a-waiter",
-    "kernel: one thread waits, another closes the queue: is the first woken",
+    "kernel: closing the queue beside a waiter: does it wake",
 )
 def closing_beside_a_waiter() -> Answer:
     kernel = open_queue()
-    waiter = Waiter(lambda: kernel.next(None)).settle()
+    waiter = Waiter(lambda: kernel.wait(None)).settle()
     closer = Waiter(kernel.close)
-    if not closer.is_back(0.5):
+    if not closer.returned(0.5):
         return "no, and close does not return"
-    return waiter.is_back(0.5)
+    return waiter.returned(0.5)
 
 
 @experiment(
     "never-drained-reaches-all",
-    "kernel: data on a descriptor that stays armed: how many of eight threads are woken",
+    "kernel: level-triggered data: how many of eight waiting threads wake",
 )
 def level_triggered_waker() -> Answer:
-    with queue() as kernel, stream_pair() as (near, far):
-        kernel.for_ever(near)
-        waiters = [Waiter(lambda: kernel.next(None)).settle() for _ in range(_THREADS)]
+    kernel = shared_queue()
+    with stream_pair() as (near, far):
+        kernel.add_level(near)
+        waiters = [Waiter(lambda: kernel.wait(None)).settle() for _ in range(_THREADS)]
         far.send(b"a")
-        return sum(waiter.is_back() for waiter in waiters)
+        return sum(waiter.returned() for waiter in waiters)
 
 
 @experiment(
     "bouncing-waker-reaches-all",
-    "mogpoll: one wake of a BouncingWaker: how many of eight threads are woken",
+    "mogpoll: one wake of a BouncingWaker: how many of eight waiting threads wake",
     relied_on=(_THREADS,),
 )
 def bouncing_waker() -> Answer:
@@ -116,16 +133,16 @@ def bouncing_waker() -> Answer:
 
     waiters = [Waiter(wait).settle() for _ in range(_THREADS)]
     waker.wake()
-    return sum(waiter.is_back() and waiter.result is True for waiter in waiters)
+    return sum(waiter.returned() and waiter.result is True for waiter in waiters)
 
 
 @experiment(
     "one-owner",
-    "mogpoll: eight threads, 2100 armings for READ_WRITE: events told twice, and lost",
+    "mogpoll: eight threads, 2100 READ_WRITE armings: events doubled, and lost",
     relied_on=([0, 0],),
 )
 def owners_of_events() -> Answer:
-    # Let threads take turns at almost every instruction.
+    # Switch threads at almost every instruction.
     sys.setswitchinterval(1e-6)
     with stream_pair() as one, stream_pair() as two, stream_pair() as three:
         game = _Game(open_poller(), rounds=700)
@@ -133,12 +150,12 @@ def owners_of_events() -> Answer:
             far.send(b"a")
             game.poller.add(near.fileno(), Interest.READ_WRITE)
         waiters = [Waiter(game.play) for _ in range(_THREADS)]
-        lost = sum(not waiter.is_back() for waiter in waiters)
+        lost = sum(not waiter.returned() for waiter in waiters)
         return [game.doubles, lost and game.rounds * 3 - sum(game.turns.values())]
 
 
 class _Game:
-    """Threads that take events and arm again, until each descriptor had its rounds."""
+    """Threads that receive and re-arm, until each descriptor had its number of rounds."""
 
     def __init__(self, poller: Poller, rounds: int) -> None:
         self.poller, self.rounds = poller, rounds
@@ -169,12 +186,10 @@ class _Game:
 
 @experiment(
     "signal-in-wait",
-    "mogpoll: a signal hits a thread in a wait of 0.2 s: does the wait end early",
+    "mogpoll: a signal during a wait of 0.2 s: does the wait end early",
     relied_on=(False,),
 )
 def signal_in_a_wait() -> Answer:
-    if not can_poke():
-        raise Unavailable("a thread cannot be signalled")
     install_poke_handler()
     poller = open_poller()
 
@@ -186,15 +201,13 @@ def signal_in_a_wait() -> Answer:
     waiter = Waiter(wait).settle()
     assert waiter.ident is not None
     signal.pthread_kill(waiter.ident, POKE_SIGNAL)
-    waiter.is_back()
+    waiter.returned()
     assert isinstance(waiter.result, float)
     return waiter.result < 0.19
 
 
-@experiment(
-    "wait-nothing", "kernel: a look at a queue where nothing is ready", relied_on=("nothing",)
-)
+@experiment("wait-nothing", "kernel: polling a queue with nothing ready", relied_on=("nothing",))
 def empty_queue() -> Answer:
     with queue() as kernel, stream_pair() as (near, _far):
-        kernel.once(near, READ)
-        return "nothing" if kernel.next(0) is None else "something"
+        kernel.add(near, READ)
+        return "nothing" if kernel.wait(0) is None else "something"

@@ -1,4 +1,4 @@
-"""Tell from /proc which descriptors a library opened behind our back."""
+"""Find the descriptors that a library opened internally, from /proc."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PipeEnd(NamedTuple):
 
 
 def other_end(fd: int) -> PipeEnd | None:
-    """Return the descriptor of this process at the other end of `fd`, if `fd` is a pipe."""
+    """Return this process's descriptor at the other end of `fd`, if `fd` is a pipe."""
     status = os.fstat(fd)
     if not stat.S_ISFIFO(status.st_mode):
         return None
@@ -42,7 +42,7 @@ def watcher_of(watched: int, near: int) -> int | None:
 
 
 def _watched_by(fd: int) -> Iterator[tuple[int, int]]:
-    """Yield number and inode of every file that `fd` watches; nothing if it is no epoll."""
+    """Yield number and inode of every file that `fd` watches, if it is an epoll."""
     try:
         with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as info:
             lines = info.readlines()

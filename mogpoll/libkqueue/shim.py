@@ -1,45 +1,42 @@
-"""libkqueue under the names that the `select` module has for kqueue on a BSD.
+"""libkqueue, under the names that `select` has for kqueue on a BSD.
 
-`load(path)` gives an object with `kqueue()`, `kevent(...)` and the `KQ_*` numbers, so that a
-backend written against `select` runs on Linux, where libkqueue plays kqueue on top of epoll.
+`load(path)` returns an object with `kqueue()`, `kevent(...)` and the `KQ_*` numbers, so that the
+kqueue backend runs on Linux, where libkqueue implements kqueue over epoll (n19b).
 
-What a green run shows: the backend's bookkeeping. Two filters on one descriptor, one-shots,
-end of file, errors by errno and many threads on one queue are real. What it cannot show: whom
-FreeBSD wakes, the errors only FreeBSD gives, sendfile, accept, and what anything costs.
+A green run shows that the backend's bookkeeping is right: two filters on one descriptor,
+one-shots, end of file, errors by errno, many threads on one queue. It says nothing of FreeBSD's
+order of waking, its own errors, sendfile, accept, or cost.
 
-Debian's libkqueue 2.3.1 differs from FreeBSD as follows (each seen by trying). What the shim
-mends, so that the backend meets what it would meet in `select`:
+Debian's libkqueue 2.3.1 differs from FreeBSD (each point was observed). The shim corrects:
 
-- The descriptor is one end of a pipe and never becomes readable. `fileno()` here is an epoll
-  descriptor around the library's own one: readable while an event is pending, not after it
-  was taken.
-- A waiter reads memory that a concurrent EV_DELETE has freed, and the process dies. So no
-  thread sleeps inside the library: it sleeps on that outer epoll, and changes and the taking
-  of events exclude each other by a lock.
-- A closed queue is torn down later by a thread of the library's own, which may then hit the
-  next queue with that number. `close` waits for the end of it.
-- READ and WRITE on one descriptor are refused, since epoll has one entry per descriptor. The
-  second filter is put on a duplicate, closed when the filter goes.
-- EV_ADD of a filter that exists fails; the shim deletes and adds. The same mends a number
-  that was closed while armed and belongs to another file now: the library does not see `close`.
-- The errno of a failed change means little: EBADF and ENOENT are worked out here. Errors of
-  changes with room in the event list are lost there; here they are EV_ERROR events.
-- Time-outs are cut to whole milliseconds there, and the error of a pipe without a reader lacks
-  EV_EOF.
+- The queue's descriptor is one end of a pipe and never readable. `fileno()` is an epoll
+  descriptor around the library's own: readable while an event is pending.
+- A waiter reads memory that a concurrent EV_DELETE freed, and the process crashes. No thread
+  sleeps inside the library: it waits on the outer epoll, and a lock serialises changes and
+  receiving.
+- A thread of the library tears a closed queue down later, and may hit the next queue of that
+  number. `close` waits until it is done.
+- READ and WRITE on one descriptor are refused, since epoll has one entry a descriptor. The
+  second filter goes on a duplicate, which is closed with the filter.
+- EV_ADD of an existing filter fails; the shim deletes and adds. This also corrects a number that
+  was closed while armed and reused: the library does not see `close`.
+- The errno of a failed change is unreliable: the shim works out EBADF and ENOENT. With room in
+  the event list errors get lost; the shim returns EV_ERROR events.
+- Time-outs are cut to whole milliseconds; the error of a pipe without a reader lacks EV_EOF.
 
-What stays different:
+These differences remain:
 
-- Until a descriptor that was closed while armed is added again or deleted, the library keeps
-  its filters, and a duplicate keeps its file open. Delete before closing.
-- An eventfd is refused (EINVAL); a regular file is accepted for READ, told of only while the
-  offset is before its end, and refused for WRITE; FreeBSD takes all of these.
-- The error of a broken socket is taken out of it (SO_ERROR) to be told in `fflags`. Whoever
-  reads next meets the end of file, where a kqueue would leave the error to be met.
-- A pipe's WRITE does not count the room in `data`, and a change is not repeated when a signal
-  interrupts `control`, as CPython's own would.
-- The queue is inherited by fork. The shim calls it closed in the child, but does not close it.
-  In a child of a process that had a queue, every queue closed leaks two descriptors, because
-  the library's thread is not there.
+- A descriptor closed while armed keeps its filters, and a duplicate keeps its file open, until
+  it is added again or deleted. Delete before closing.
+- eventfds are refused (EINVAL). Regular files are accepted for READ, reported only while the
+  offset is before the end, and refused for WRITE. FreeBSD accepts all of these.
+- The error of a broken socket is cleared (SO_ERROR) to be reported in `fflags`; the next read
+  returns end of file, where kqueue leaves the error.
+- WRITE of a pipe does not report the room in `data`. A change interrupted by a signal is not
+  repeated, as CPython's own is.
+- Fork inherits the queue. In the child the shim treats it as closed, but does not close it. In a
+  child of a process that had a queue, each closed queue leaks two descriptors: the library's
+  thread is missing.
 """
 
 from __future__ import annotations
@@ -55,7 +52,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from mogpoll.testing.descriptors import PipeEnd, other_end, watcher_of
+from mogpoll.libkqueue.descriptors import PipeEnd, other_end, watcher_of
 
 # struct kevent in memory: ident, filter, flags, fflags, data, udata.
 _KEVENT = struct.Struct("@PhHInP")
@@ -64,14 +61,14 @@ _NO_WAIT = struct.pack("@qq", 0, 0)
 _FILTER_READ, _FILTER_WRITE = -1, -2
 _ADD, _DELETE, _ONESHOT, _EOF, _ERROR = 0x0001, 0x0002, 0x0010, 0x8000, 0x4000
 
-# The library's thread needs far less than a millisecond; a queue somebody still uses needs more.
+# The library's thread needs less than 1 ms, or longer if the queue is still in use.
 _TEARDOWN_LIMIT_S = 1.0
 
-# Creation and tear-down in the library are not safe beside each other. It is an RLock because
-# the garbage collector may close a queue while this thread creates another.
+# The library cannot create and tear down queues concurrently. Reentrant, because garbage
+# collection may close a queue while this thread creates another.
 _lifecycle = threading.RLock()
 
-# In a forked child: queues of the parent, kept so that no destructor closes a reused number.
+# In a forked child: the parent's queues, kept so that no destructor closes a reused number.
 _inherited: list[select.epoll] = []
 
 
@@ -128,15 +125,15 @@ class _Library:
         self.started_by: int | None = None
 
 
-# Once for each path: the tear-down thread belongs to the shared object, not to a caller.
+# One a path: the tear-down thread belongs to the shared object.
 _library = functools.cache(_Library)
 
 
 class kqueue:
     """One queue; see `select.kqueue`.
 
-    **Threads:** any number may be in `control`. `_lock` guards the duplicates and everything
-    the library does for this queue; nobody sleeps while holding it.
+    **Threads:** any number may be in `control`. `_lock` guards the duplicates and the library's
+    calls for this queue; nothing blocks under it.
     """
 
     _pid = -1
@@ -179,7 +176,7 @@ class kqueue:
             self._originals.clear()
             self._duplicates.clear()
             os.close(fd)
-            # No thread of the library came along into a forked child.
+            # A forked child does not have the library's thread.
             if self._peer and self._library.started_by == self._pid:
                 _wait_for_teardown(self._peer)
 
@@ -240,7 +237,7 @@ class kqueue:
             raise _os_error(errno.ENOENT)
 
     def _replace(self, change: kevent) -> None:
-        """Add what the library refused: a filter that exists, or the descriptor's second."""
+        """Add a filter that the library refused: it exists, or is the descriptor's second."""
         os.fstat(change.ident)  # raises EBADF
         self._try(kevent(change.ident, change.filter, _DELETE))
         if self._try(change):
@@ -270,7 +267,7 @@ class kqueue:
             try:
                 is_ready = self._outer.poll(timeout, 1)
             except ValueError:
-                self._check_open()  # in the words of a kqueue, not of the epoll
+                self._check_open()  # with a kqueue's message instead of the epoll's
                 raise
             events = self._take(maxevents) if is_ready else []
             if deadline is not None:
@@ -303,7 +300,7 @@ class kqueue:
         return event
 
     def _find_epoll(self) -> int:
-        """Return the library's own epoll: the one that watches a pipe given to this queue."""
+        """Return the library's epoll descriptor, found by a pipe that it is made to watch."""
         watched, other = os.pipe()
         try:
             if not self._try(kevent(watched)):
@@ -319,7 +316,7 @@ class kqueue:
 
 
 class Libkqueue:
-    """What `load` returns: the kqueue part of the `select` module, by the same names."""
+    """What `load` returns: a `KqueueApi` with the names of the `select` module."""
 
     KQ_FILTER_READ: Final = _FILTER_READ
     KQ_FILTER_WRITE: Final = _FILTER_WRITE
@@ -338,9 +335,9 @@ class Libkqueue:
 
 
 def load(path: str) -> Libkqueue:
-    """Load the shared object at `path`; no queue is made and no thread started yet.
+    """Load the shared object at `path`; creates no queue and starts no thread.
 
-    **Raises:** `OSError` that names the path, if it cannot be loaded or is not libkqueue.
+    **Raises:** `OSError` naming the path, if it cannot be loaded or is not libkqueue.
     """
     _hook_fork()
     return Libkqueue(_library(path))
@@ -350,7 +347,7 @@ _is_fork_hooked = False
 
 
 def _hook_fork() -> None:
-    """Let no fork copy a half-made queue, or `_lifecycle` locked by a thread left behind."""
+    """Keep fork from copying a half-made queue, or a locked `_lifecycle`."""
     global _is_fork_hooked
     with _lifecycle:
         if _is_fork_hooked:

@@ -1,9 +1,11 @@
-"""Disown pollers and wakers in a forked child, where using one would harm somebody else.
+"""Disown pollers and wakers in a forked child, where using them would harm the parent.
 
-An epoll descriptor is inherited and shared: a child that waits on it takes its parent's
-one-shot events away. A kqueue descriptor is not inherited, so its number is free for
-another file in the child. And who wakes a waker that is shared wakes the parent. So the child
-must not touch what is the parent's, and is told so by an exception rather than by silence.
+An epoll descriptor is inherited and shared: a child that waits on it takes the parent's
+one-shot events. A kqueue descriptor is not inherited, so in the child its number may belong to
+another file (n17). A shared waker wakes the parent's threads. In the child, each raises instead.
+
+**Threads:** any. `_lock` guards `_alive` and `_hooked`; garbage collection removes entries
+atomically without it. It is held over every fork, so that a child's copy is consistent.
 """
 
 from __future__ import annotations
@@ -18,15 +20,13 @@ class _Disownable(Protocol):
     def disown(self) -> None: ...
 
 
-# Guards what is below, save that one which is collected leaves `_alive` by a single operation.
-# Held over every fork, so that no child gets it locked or half changed.
 _lock = threading.Lock()
 _alive: weakref.WeakSet[_Disownable] = weakref.WeakSet()
 _hooked = False
 
 
 def disown_after_fork(one: _Disownable) -> None:
-    """Call `one.disown()` in every child that this process forks from now on."""
+    """Call `one.disown()` in every child forked from now on; keeps no reference to `one`."""
     global _hooked
     with _lock:
         if not _hooked:

@@ -1,0 +1,1 @@
+"""What mogpoll asks of the operating system besides its event queue, one call a file."""

@@ -1,0 +1,1 @@
+"""The limits that the system sets this process: threads, and processor time."""
