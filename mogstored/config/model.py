@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mogstored.listeners import Address
-
-DEFAULT_DOCROOT = "/var/mogdata"
-DEFAULT_HTTPLISTEN = "0.0.0.0:7500"
-DEFAULT_MGMTLISTEN = "0.0.0.0:7501"
-DEFAULT_MAXCONNS = 10_000
-DEFAULT_USAGE_INTERVAL_S = 10
-LOG_FORMATS = ("text", "json")
+from mogstored.config.values.addresses import Address
+from mogstored.config.values.duration import Duration
+from mogstored.config.values.free_space import MinFree
+from mogstored.config.values.networks import AccessRule
+from mogstored.config.values.processes import ProcessCount
 
 
 class ConfigError(Exception):
@@ -22,7 +19,7 @@ class ConfigError(Exception):
         self.exit_status = exit_status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceConfig:
     """One docroot and what serves it; None stands for a listener that is not wanted."""
 
@@ -30,21 +27,38 @@ class ServiceConfig:
     httplisten: Address | None = None
     httpgetlisten: Address | None = None
     mgmtlisten: Address | None = None
-    require_mount: bool = False
-    source: str = "command line"  # the file it came from, for messages
+    require_mount: bool
+    durability: str
+    checksum_at_rest: str = "auto"
+    access: tuple[AccessRule, ...] = ()
+    source: str  # the file it came from, for messages
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What a node is told by its operator."""
+    """The settings of the node; `mogstored.config.settings` says what each is."""
 
     services: tuple[ServiceConfig, ...]
-    pidfile: str | None = None  # as typed
-    daemonize: bool = False
-    maxconns: int = DEFAULT_MAXCONNS
-    worker_processes: int = 0
-    aio_threads: int | None = None
-    log_format: str = "text"
-    usage_interval_s: int = DEFAULT_USAGE_INTERVAL_S
-    iostat: bool = True
-    stop_timeout_s: int | None = None  # None: as long as it takes
+    adminlisten: tuple[Address, ...] = ()
+    pidfile: str | None  # as typed
+    daemonize: bool
+    maxconns: int
+    worker_processes: ProcessCount
+    aio_threads: int | None
+    stop_timeout_s: int | None  # None: as long as it takes
+    usage_interval_s: int
+    iostat: bool
+    log_format: str
+    access_log: str | None  # as typed: a path, "-" or "syslog"
+    access_log_format: str
+    log_level: str
+    client_header_timeout_s: int | None = None
+    client_body_timeout_s: int | None = None
+    send_timeout_s: int | None = None
+    keepalive_timeout_s: int | None = None
+    min_free: MinFree | None = None
+    error_write_limit: int = 0  # 0: any number
+    error_read_limit: int = 0
+    error_window_s: int = 60
+    scrub: Duration | None = None
+    scrub_rate: int = 20  # MiB/s

@@ -5,43 +5,57 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mogstored.config.model import Config, ServiceConfig
-from mogstored.config.settings import LISTENERS
+from mogstored.config.rows.setting import Scope, Setting
+from mogstored.config.settings import kept
+from mogstored.config.values.addresses import Address
+from mogstored.config.values.processes import ProcessCount
+from mogstored.log.printable import printable
 
 
 def describe(config: Config) -> str:
     """Return the merged configuration.
 
-    What has no key in config files is shown in comments. So the text for a single service is
-    itself a config file that says the same.
+    The text for a single service is itself a config file that says the same, but for names that
+    have to be escaped.
     """
-    return "".join(f"{line}\n" for line in _lines(config))
+    return "".join(f"{_shown(line)}\n" for line in _lines(config))
+
+
+def _shown(line: str) -> str:
+    shown = printable(line)
+    return shown if shown == line else f"{shown}  # escaped, not the name itself"
 
 
 def _lines(config: Config) -> Iterator[str]:
-    yield f"# --worker-processes={config.worker_processes}"
-    yield f"# --log-format={config.log_format}"
-    yield f"# MOG_DISK_USAGE_INTERVAL={config.usage_interval_s}"
-    if config.pidfile is not None:
-        yield f"pidfile = {config.pidfile}"
-    yield f"daemonize = {_word(config.daemonize)}"
-    yield f"maxconns = {config.maxconns}"
-    yield f"iostat = {_word(config.iostat)}"
-    if config.stop_timeout_s is not None:
-        yield f"stop_timeout = {config.stop_timeout_s}"
+    yield from _values(Scope.NODE, config)
     for service in config.services:
         yield ""
         yield f"# from {service.source}"
-        yield from _service_lines(service)
+        yield from _values(Scope.SERVICE, service)
 
 
-def _service_lines(service: ServiceConfig) -> Iterator[str]:
-    yield f"docroot = {service.docroot}"
-    for key in LISTENERS:
-        address = getattr(service, key)
-        if address is not None:
-            yield f"{key} = {address.typed}"
-    yield f"require_mount = {_word(service.require_mount)}"
+def _values(scope: Scope, values: Config | ServiceConfig) -> Iterator[str]:
+    for setting in kept(scope):
+        value = getattr(values, setting.field)
+        if setting.into:
+            yield from (rule.line for rule in value)
+        elif isinstance(value, ProcessCount) and value.is_auto:
+            yield f"{show(setting, value)}  # {value.number} here"
+        elif value is not None and value != ():
+            yield show(setting, value)
 
 
-def _word(switch: bool) -> str:
-    return "yes" if switch else "no"
+def show(setting: Setting, value: object) -> str:
+    """Return what a config file says to give the setting this value, in one line."""
+    if isinstance(value, tuple) and value and setting.into:
+        return ", ".join(rule.line for rule in value)
+    is_set = value is not None and value != ()
+    return f"{setting.name} = {_word(value)}" if is_set else f"no {setting.name}"
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Address):
+        return value.typed
+    return ",".join(map(_word, value)) if isinstance(value, tuple) else str(value)

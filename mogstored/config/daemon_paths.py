@@ -16,12 +16,15 @@ def objections(
     docroots: Sequence[str],
     pidfile: str | None,
     environ: Mapping[str, str],
+    access_log: str | None = None,
 ) -> list[str]:
     """List what is relative, with the conclusion as the last line; nothing when all is well."""
     named = [
         *(("config", path) for path in config_files),
         *(("docroot", path) for path in docroots),
         *(("pidfile", path) for path in (pidfile,) if path is not None),
+        # And "-": a daemon has no stdout.
+        *(("access_log", path) for path in (access_log,) if path and path != "syslog"),
     ]
     found = [
         f"{name}={path} must use an absolute path"

@@ -1,0 +1,1 @@
+"""The rows of the table of settings, where they are many of a kind."""
