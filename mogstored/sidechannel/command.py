@@ -1,7 +1,7 @@
-"""A line of the sidechannel to the command that it is; grammar only, no I/O.
+"""A line of the sidechannel to a command; grammar only, no I/O.
 
 Known commands are matched whole: exactly one space where a space is due, no blanks around
-them. A line that is none of them is answered with its first word.
+them. Any other line is answered with its first word.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mogstored.storage.paths import MAX_PATH, is_climbing
+from mogstored.files.paths import MAX_PATH, is_climbing
 
 MAX_AIO_THREADS = 100
 
-# Sent by the tracker's checker; every other reason is accepted and means nothing.
+# The reason that a tracker's check sends; every other one is accepted and ignored.
 _FSCK = b"fsck"
 
 _PATH = rb"/[A-Za-z0-9/.-]*"
 _SIZE = re.compile(rb"size (%b)" % _PATH)
-# The longer ones are reserved by the tracker, which knows their names and lengths.
+# Trackers know the names and lengths of the longer ones, and do not ask for them yet.
 _DIGEST = re.compile(rb"(MD5|SHA-(?:1|224|256|384|512)) (%b)(?: ([A-Za-z0-9_]+))?" % _PATH)
 _AIO_THREADS = re.compile(rb"server aio_threads ?= ?([0-9]+)", re.IGNORECASE)
 _WATCH = b"watch"
@@ -28,14 +28,14 @@ _WORD = re.compile(rb"[^ \t\r\n]+")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Tell how large a file is."""
+    """Answer with the size of a file."""
 
     path: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """Read a file and tell its digest; `algorithm` is the name on the wire."""
+    """Read a file and answer with its digest; `algorithm` is the name on the wire."""
 
     algorithm: bytes
     path: bytes
@@ -54,9 +54,9 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class SetThreads:
-    """Change the number of disk threads; None for a number that is not accepted."""
+    """Change the number of disk threads."""
 
-    count: int | None
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Shutdown:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Nothing to be done but to answer, without the line end, with `text`."""
+    """Answer with `text`, which has no line end, and do nothing else."""
 
     text: bytes
 
@@ -74,11 +74,12 @@ class Reply:
 Command = Size | Digest | Watch | SetThreads | Shutdown | Reply
 
 _INVALID_PATH = Reply(b"ERROR: uri invalid (contains ..)")
+_INVALID_COUNT = Reply(b"ERROR: aio_threads must be 1 to %d" % MAX_AIO_THREADS)
 _BLANK = Reply(b"")
 
 
 def parse_command(line: bytes) -> Command:
-    """Return what `line` asks for, which comes without its LF; one CR at its end is dropped."""
+    """Return the command of `line`, given without its LF; one CR at its end is dropped."""
     line = line.removesuffix(b"\r")
     if match := _DIGEST.fullmatch(line):
         algorithm, path, reason = match.groups()
@@ -89,7 +90,7 @@ def parse_command(line: bytes) -> Command:
         return Watch()
     if match := _AIO_THREADS.fullmatch(line):
         count = int(match[1])
-        return SetThreads(count if 1 <= count <= MAX_AIO_THREADS else None)
+        return SetThreads(count) if 1 <= count <= MAX_AIO_THREADS else _INVALID_COUNT
     if line in _SHUTDOWN:
         return Shutdown()
     word = _WORD.search(line)
@@ -97,5 +98,5 @@ def parse_command(line: bytes) -> Command:
 
 
 def _is_valid(path: bytes) -> bool:
-    """Judge a path of the right alphabet; whether it is too long or climbs is not told."""
+    """Accept a path of the right alphabet unless it is too long, or climbs."""
     return len(path) <= MAX_PATH and not is_climbing(path)

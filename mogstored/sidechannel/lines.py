@@ -1,17 +1,17 @@
-"""Bytes in pieces to lines, none of them longer than a command can be; no I/O."""
+"""Pieces of bytes to lines of limited length; no I/O."""
 
 from __future__ import annotations
 
-# Without the LF. The longest command that means anything is far shorter.
+# Bytes, without the LF. The longest valid command is far shorter.
 MAX_LINE = 496
 
 
 class LineTooLong(Exception):
-    """The client sends something that is no command."""
+    """The client sends a line that is no command."""
 
 
 class LineBuffer:
-    """What was received and not yet taken: whole lines, and perhaps the part of another."""
+    """Received bytes that were not taken yet: whole lines, and perhaps a part of another."""
 
     __slots__ = ("_data",)
 
@@ -22,17 +22,17 @@ class LineBuffer:
         return len(self._data)
 
     def feed(self, data: bytes) -> None:
-        """Append what was received."""
+        """Append received bytes."""
         self._data += data
 
     def clear(self) -> None:
-        """Drop it all."""
+        """Drop all."""
         self._data = b""
 
     def take(self) -> bytes | None:
-        """Return the next line without its LF; None when it has not come whole.
+        """Return the next line without its LF; None while it is incomplete.
 
-        **Raises:** `LineTooLong`, however the line was cut into pieces.
+        **Raises:** `LineTooLong`, in whatever pieces the line came.
         """
         end = self._data.find(b"\n")
         if (end if end >= 0 else len(self._data)) > MAX_LINE:

@@ -1,11 +1,13 @@
-"""What a path of the sidechannel names: a file on a device, or a usage record in memory."""
+"""The path of a command: a file on a device, or a usage record in memory."""
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from typing import TYPE_CHECKING
+
+from mogstored.files.disk_errors import DeviceDown, NotMounted
+from mogstored.files.docroot import close_read
 
 if TYPE_CHECKING:
     from mogstored.service import Service
@@ -14,9 +16,9 @@ _ANY_PERMISSION = 0o777
 
 
 class Target:
-    """A path as the client wrote it, and where it leads.
+    """A path as the client wrote it, and its device.
 
-    The device is looked up once: who has waited for a slot of one must not leave another.
+    The device is looked up once: a slot of it is entered, waited for and left.
     """
 
     __slots__ = ("_name", "_service", "device", "path")
@@ -28,12 +30,12 @@ class Target:
         self.device = service.devices.of(self._name)
 
     def size(self) -> int:
-        """Return the size; the caller holds a slot of the device.
+        """Return the size in bytes; the caller holds a slot of the device.
 
         **Raises:** `OSError` when there is nothing of that name.
         """
         try:
-            self._refuse_unmounted()
+            self._refuse_unusable()
             status = self._service.docroot.stat(self._name)
         except OSError:
             text = self._remembered()
@@ -44,14 +46,14 @@ class Target:
         return status.st_size if text is None else len(text)
 
     def open(self) -> tuple[int, os.stat_result] | bytes:
-        """Open the file, or return what is known of it; the caller holds a slot.
+        """Open the file, or return its record in memory; the caller holds a slot.
 
         **Raises:** `OSError` when neither is possible.
         """
         docroot = self._service.docroot
         try:
-            self._refuse_unmounted()
-            fd = self._service.clients.retried(lambda: docroot.open_read(self._name))
+            self._refuse_unusable()
+            fd = self._service.clients.retry_after_relief(docroot.open_read, self._name)
         except OSError:
             text = self._remembered()
             if text is None:
@@ -61,23 +63,25 @@ class Target:
             status = os.fstat(fd)
             text = self._withheld(status)
         except BaseException:
-            os.close(fd)
+            close_read(fd)
             raise
         if text is not None:
-            os.close(fd)
+            close_read(fd)
             return text
-        self._service.devices.learn(self._name)
+        self._service.devices.register(self._name)
         return fd, status
 
-    def _refuse_unmounted(self) -> None:
-        """Raise for what lies where a device should be mounted: it is not the device's."""
+    def _refuse_unusable(self) -> None:
+        """Refuse what lies where a device should be mounted, or on one that is down."""
+        if self.device.is_down:
+            raise DeviceDown
         if self._service.is_unmounted(self._name):
-            raise OSError(errno.ENXIO, "not mounted")
+            raise NotMounted
 
     def _withheld(self, status: os.stat_result) -> bytes | None:
-        """Return the record that stands for a file which its operator shut to everybody.
+        """Return the record that stands for a usage file without any permission.
 
-        That is how one spares a disk the writing of its usage file; root could read it.
+        An operator spares a disk the writes that way; root could read the file.
         """
         if stat.S_IMODE(status.st_mode) & _ANY_PERMISSION:
             return None
@@ -85,6 +89,6 @@ class Target:
 
     def _remembered(self) -> bytes | None:
         """Return the record in memory, if this is the name of a usage file."""
-        book = self._service.book
-        record = None if book is None else book.record_at(self.path[1:])
+        inventory = self._service.inventory
+        record = None if inventory is None else inventory.record_at(self.path[1:])
         return None if record is None else record.text()

@@ -1,9 +1,9 @@
 """Undo the chunked transfer coding (RFC 9112 section 7.1), in bounded memory.
 
-llhttp could do it, and is the oracle in the tests. But its Python binding does not tell
-the size of a chunk, and a size from 2^63 to 2^64-1 has to be refused with another status
-than a malformed one. It would also copy each piece of the body. The framing is small
-enough to stand here; the trailer's fields go through llhttp like all fields.
+llhttp could do it, and is the oracle in the tests. But its Python binding hides the size of a
+chunk, and a size from 2^63 to 2^64-1 has another status than a malformed one. It would also
+copy each piece of the body. The framing is small enough to stand here; the trailer's fields go
+through llhttp like all fields.
 
 Pure: pieces in, pieces out.
 """
@@ -11,22 +11,20 @@ Pure: pieces in, pieces out.
 from __future__ import annotations
 
 import enum
-import re
 from typing import ClassVar
 
-from mogstored.http.ranges import MAX_OFFSET
-from mogstored.http.request import BadRequest, parse_trailer
+from mogstored.http.message.grammar import AFTER_CHUNK_SIZE, CHUNK_SIZE
+from mogstored.http.message.partial import PartialTrailer
+from mogstored.http.message.ranges import MAX_OFFSET
+from mogstored.http.message.request import BadRequest, parse_trailer
 
 # All fields behind the last chunk, their line ends included.
 MAX_TRAILER = 8192
 
-# How much of a piece is looked at for a size or the end of an extension at once.
+# How many bytes are searched at once for a size or the end of an extension.
 _WINDOW = 256
 
 _MAX_SIZE_DIGITS = 16
-_HEX = re.compile(rb"[0-9A-Fa-f]*")
-# What may follow the digits: an extension, or blanks before one.
-_EXTENSION_BEGINS = frozenset(b"; \t\r")
 _CR, _LF = b"\r\n"
 
 
@@ -42,15 +40,16 @@ class _State(enum.Enum):
 
 
 class ChunkedDecoder:
-    """Decode one body. `content_md5` is what the trailer said, once `done` is true."""
+    """Decode one body. `content_md5` is the trailer's, once `done` is true."""
 
     def __init__(self) -> None:
         self._state = _State.SIZE
         self._digits = b""
         self._left = 0
-        # The trailer so far. It is read with the CRLF of the last chunk's line before it,
-        # so that an empty one ends like any other.
+        # The trailer so far, behind the CRLF of the last chunk's line: so an empty trailer ends
+        # like any other.
         self._held = b"\r\n"
+        self._partial: PartialTrailer | None = None
         self.content_md5: bytes | None = None
 
     @property
@@ -60,8 +59,8 @@ class ChunkedDecoder:
     def decode(self, data: memoryview) -> tuple[list[memoryview], int]:
         """Return the pieces of the body in `data`, and how many bytes were consumed.
 
-        Fewer than all bytes are consumed only when the body ends within `data`. The
-        pieces are views of `data`.
+        Not all bytes are consumed only when the body ends within `data`. The pieces are views
+        of `data`.
 
         **Raises:** `BadRequest`.
         """
@@ -81,15 +80,15 @@ class ChunkedDecoder:
 
     def _size(self, data: memoryview, at: int) -> int:
         window = bytes(data[at : at + _WINDOW])
-        match = _HEX.match(window)
+        match = CHUNK_SIZE.match(window)
         digits = match[0] if match else b""
-        # Zeros in front are legal in any number, and all but one are dropped.
+        # Any number of leading zeros is legal; all but one are dropped.
         seen = self._digits + digits
         self._digits = seen.lstrip(b"0") or seen[:1]
         if len(self._digits) > _MAX_SIZE_DIGITS or int(self._digits or b"0", 16) > MAX_OFFSET:
             raise BadRequest("chunk size beyond 2^63-1", 507)
         if len(digits) < len(window):
-            if not self._digits or window[len(digits)] not in _EXTENSION_BEGINS:
+            if not self._digits or window[len(digits)] not in AFTER_CHUNK_SIZE:
                 raise BadRequest("malformed chunk size")
             self._state = _State.EXTENSION
         return at + len(digits)
@@ -131,6 +130,9 @@ class ChunkedDecoder:
             # The CRLF in front, and all but the last byte of the end.
             if len(window) > MAX_TRAILER + 5:
                 raise BadRequest("trailer too long")
+            if self._partial is None:
+                self._partial = PartialTrailer()
+            self._partial.feed(window[held:])
             self._held = window
             return len(data)
         if end > MAX_TRAILER:

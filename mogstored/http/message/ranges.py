@@ -1,17 +1,14 @@
 """Byte ranges: the Range field of a GET, the Content-Range field of a PUT.
 
-One range only, in the syntax that the storage node has always accepted, which is narrower
-than RFC 9110 section 14. Pure.
+One range only, in the syntax that storage nodes have always accepted, which is narrower than
+RFC 9110 section 14; see `grammar`. Pure.
 """
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
-_RANGE = re.compile(rb"bytes=([0-9]*)-([0-9]*)")
-_SEVERAL = re.compile(rb"bytes=[0-9]*-[0-9]*(?:[ \t]*,[ \t]*[0-9]*-[0-9]*)+")
-_CONTENT_RANGE = re.compile(rb"bytes[ \t]+([0-9]+)-([0-9]+)/(\*|[0-9]+)")
+from mogstored.http.message.grammar import CONTENT_RANGE, RANGE, SEVERAL_RANGES
 
 # The largest offset in a file.
 MAX_OFFSET = 2**63 - 1
@@ -44,9 +41,9 @@ def parse_range(value: bytes) -> ByteRange | None:
 
     **Raises:** `ValueError` when it is malformed.
     """
-    match = _RANGE.fullmatch(value)
+    match = RANGE.fullmatch(value)
     if match is None:
-        if _SEVERAL.fullmatch(value):
+        if SEVERAL_RANGES.fullmatch(value):
             return None
         raise ValueError(f"malformed Range: {value!r}")
     first, last = match.groups()
@@ -65,7 +62,7 @@ def resolve(asked: ByteRange, size: int) -> Span | None:
     """Apply a range to a file of `size` bytes; None when it cannot be satisfied.
 
     A suffix longer than the file is cut to the file. That answer is not a part of it but
-    the file itself, which `is_whole` tells.
+    the file itself; see `is_whole`.
     """
     first, last = asked
     if first is None:
@@ -90,7 +87,7 @@ def parse_content_range(value: bytes) -> ContentRange:
     **Raises:** `OverflowError` when a position exceeds the largest offset, `ValueError`
     when the field is malformed or contradicts itself.
     """
-    match = _CONTENT_RANGE.fullmatch(value)
+    match = CONTENT_RANGE.fullmatch(value)
     if match is None:
         raise ValueError(f"malformed Content-Range: {value!r}")
     first, last = parse_size(match[1]), parse_size(match[2])

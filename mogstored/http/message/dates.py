@@ -11,11 +11,11 @@ _MONTHS = (
     *(b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"),
 )
 
-# The second that was asked for last, and its text. Replaced as a whole.
+# The last second and its text. Replaced as a whole.
 _last = (0, b"")
 
-# Years have four digits. A file system may hold any number of seconds, and does when an
-# inode was damaged or a clock was wrong.
+# Years have four digits. The time of a file may be any number, after damage to its inode or
+# with a wrong clock.
 _FIRST = -62_135_596_800
 _LAST = 253_402_300_799
 

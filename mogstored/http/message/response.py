@@ -1,15 +1,15 @@
 """The node's answers, byte for byte: field order and spelling are part of the protocol.
 
-The status line always says HTTP/1.1, and a `Status` field repeats it, as MogileFS tools
-have come to expect. Every answer says what will happen to the connection.
+The status line always says HTTP/1.1, and a `Status` field repeats it: MogileFS tools expect
+that. Every answer says whether the connection is kept.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from mogstored.http.dates import date_now, format_date
-from mogstored.http.ranges import Span
+from mogstored.http.message.dates import date_now, format_date
+from mogstored.http.message.ranges import Span
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -21,6 +21,7 @@ _REASONS = {
     404: b"404 Not Found",
     405: b"405 Method Not Allowed",
     500: b"500 Internal Server Error",
+    408: b"408 Request Timeout",
     507: b"507 Insufficient Storage",
 }
 _CONNECTION = (b"close", b"keep-alive")

@@ -1,0 +1,1 @@
+"""Listening sockets, the connections accepted from them, and closing those."""

@@ -1,0 +1,1 @@
+"""HTTP messages, bytes to values and back: no sockets, no files."""
