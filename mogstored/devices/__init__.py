@@ -1,0 +1,1 @@
+"""Devices: their slots, their state, and how full they are."""

@@ -1,0 +1,1 @@
+"""Files of a docroot: paths, opening, keeping open, closing, and digests."""

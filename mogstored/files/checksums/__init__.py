@@ -1,0 +1,1 @@
+"""Digests of uploads: computed while a body comes, and kept beside the stored file."""

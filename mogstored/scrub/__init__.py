@@ -1,0 +1,1 @@
+"""Read stored files again, and compare them with the checksums beside them; change nothing."""

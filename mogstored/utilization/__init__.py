@@ -1,0 +1,1 @@
+"""Utilization of disks: where reports come from, and how they reach watchers."""
