@@ -1,0 +1,1 @@
+"""Show the node: a process of its own that answers the admin listeners."""

@@ -1,0 +1,1 @@
+"""HTTP of the admin listeners: few connections, short requests, answers made in memory."""

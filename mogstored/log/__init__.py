@@ -1,0 +1,1 @@
+"""The log: its lines, their sinks, printable names, and rate limits."""

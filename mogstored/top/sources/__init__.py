@@ -1,0 +1,1 @@
+"""What nodes say: the admin listener's status, or the sidechannel and usage files."""
