@@ -2,46 +2,70 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
-from mogstored.http.body_md5 import HashingThreads
-from mogstored.limits import Clients, Lingerers
-from mogstored.storage.device import Devices, device_name, device_number
-from mogstored.storage.docroot import Docroot
-from mogstored.storage.open_files import OpenFiles
+from mogstored.config.values.free_space import MinFree
+from mogstored.connections.clients import Clients
+from mogstored.connections.lingering_close import LingeringClose
+from mogstored.devices.device import Devices
+from mogstored.devices.inventory import DeviceInventory
+from mogstored.devices.mounts.guard import MountGuard
+from mogstored.files.checksums.body_digest import HashingThreads
+from mogstored.files.digests import FsckQueue
+from mogstored.files.docroot import Docroot
+from mogstored.files.names import device_name, device_number
+from mogstored.files.recent_files import RecentFiles
+from mogstored.observability.access_log import AccessLog
+from mogstored.observability.counters import Counters
+from mogstored.utilization.watchers import Watchers
 
-if TYPE_CHECKING:
-    from mogstored.sidechannel.watchers import Watchers
-    from mogstored.storage.book import DeviceBook, MountGuard
-    from mogstored.storage.digests import FsckLines
+_log = logging.getLogger("mogstored")
 
 
-@dataclass(slots=True)
+@dataclass
 class Service:
     """One docroot with its devices, and the process's means to serve it.
 
-    `book` is None for a service without a sidechannel, whose devices nobody looks at;
-    `guard` unless devices must be mounted to be served.
+    `inventory` is None where nothing needs to know how full devices are. `guard` is None
+    unless devices must be mounted to be served, `access_log` unless requests are logged.
+
+    Without slots: on a free-threaded interpreter, each read of a slot takes the object's lock if
+    another thread owns what is in it. Source: PyMember_GetOne in CPython 3.13.
 
     **Threads:** read by all. `draining` changes once, from false to true, when the node
-    stops: from then on connections end as soon as nothing of a request is there.
+    stops: from then on connections end as soon as nothing of a request is there. `access_log`
+    and `min_free` are replaced as a whole.
     """
 
     docroot: Docroot
     devices: Devices
-    open_files: OpenFiles
+    recent_files: RecentFiles
     clients: Clients
-    lingerers: Lingerers
-    book: DeviceBook | None
+    lingering: LingeringClose
+    inventory: DeviceInventory | None
     watchers: Watchers
-    fsck_lines: FsckLines
+    fsck_queue: FsckQueue
     hashing: HashingThreads
     set_aio_threads: Callable[[int], None]
     request_stop: Callable[[], None]
     guard: MountGuard | None = None
+    counters: Counters = field(default_factory=Counters)
+    access_log: AccessLog | None = None
+    min_free: MinFree | None = None
     draining: bool = False
+    number: int = 0
+    """Of the docroot, in this process."""
+
+    def keep_free(self, min_free: MinFree | None) -> None:
+        """Answer uploads with 507 from now on that would leave less than this free."""
+        self.min_free = min_free
+        if min_free is not None and self.inventory is None:
+            _log.warning(
+                "min_free does not hold in %s before an upgrade (USR2): nothing looks at it",
+                self.docroot.path,
+            )
 
     def is_unmounted(self, path: bytes) -> bool:
         """Say whether `path` lies on a device that must be mounted and is not.
@@ -52,9 +76,3 @@ class Service:
             return False
         devid = device_number(device_name(path))
         return devid is not None and self.guard.is_unmounted(devid)
-
-    def note_change(self, path: bytes) -> None:
-        """Note that `path` shows another file than before, or none."""
-        self.open_files.drop(path)
-        if self.book is not None:
-            self.book.mark_dirty(path)

@@ -1,1 +1,1 @@
-"""The processes of a node: how they start, stop, replace each other and talk to the outside."""
+"""The processes of a node: starting, leading, stopping and upgrading them."""

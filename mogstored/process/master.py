@@ -1,9 +1,8 @@
 """The master of a node with worker processes: keeps them running, and serves nothing itself.
 
-A worker that dies is replaced. Replacing means to fork, and only a process without threads
-can fork without risk; so the master has none, waits in one `poll`, and leaves everything
-else to the workers. The first worker is started first, and the others when it is ready:
-it has then written the usage files, which their clients may ask for.
+A worker that dies is replaced by a fork, and only a process without threads can fork safely. So
+the master has none: it waits in one `poll`. The other workers are started when the first is ready
+and so has written the usage files, which their clients may request.
 """
 
 from __future__ import annotations
@@ -18,35 +17,42 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import NoReturn
 
-from mogpoll.stopping import signals_blocked
+from mogpoll.system.limits.threads import name_limit
+from mogpoll.system.timeouts import next_wait
+from mogpoll.threads import signals_blocked
+from mogstored.admin.control import ServingProcess
+from mogstored.children import describe_exit, forget_child, note_child
 from mogstored.config.model import Config, ConfigError
-from mogstored.pacing import Pace
-from mogstored.process.feed import decode_wanted, encode_wanted
-from mogstored.process.link import Kind, Link
-from mogstored.process.outside import Outside
-from mogstored.process.upgrade import how
+from mogstored.log.printable import reason
+from mogstored.log.rate_limit import RateLimiter
+from mogstored.process.admin.keeper import ChannelEnds
+from mogstored.process.flusher import flush_before_exit
+from mogstored.process.ipc import IpcChannel, Kind
+from mogstored.process.lifecycle import Lifecycle
+from mogstored.process.main_loop import log_the_end, run_loop, survive
+from mogstored.process.signals import soonest
+from mogstored.process.utilization_relay import decode_wanted, encode_wanted
 from mogstored.process.worker import WorkerProcess
-from mogstored.server import Site
-from mogstored.storage.relay import ReportReader, ReportSender
+from mogstored.server import BoundService
+from mogstored.utilization.pipe_feed import ReportReader, ReportSender
 
 _log = logging.getLogger("mogstored")
 
-# A worker that ends sooner after its start than this is replaced that much later; by how
-# many in a row have given up before they could serve.
-_MIN_LIVES_S = (1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+# Minimum seconds between starts, by number of consecutive failures.
+_MIN_INTERVALS_S = (1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _FORK_RETRY_S = 10.0
-# How much longer than its clients a worker may take to end, when a stop has a time-out.
-_LEAVE_BEHIND_S = 4.0
-# Of the intervals between signs of life: how many a worker may miss.
-_SIGNS_MISSED = 2
+# How long after `stop_timeout` a worker is killed.
+_KILL_DELAY_S = 4.0
+# A worker without a message for so many keep-alive intervals is not alive.
+_MISSED_KEEPALIVES = 2
 
 
 @dataclass(slots=True)
-class _Running:
-    """A worker process that has not ended, as far as the master knows."""
+class WorkerHandle:
+    """A worker process that the master has not reaped."""
 
     pid: int
-    link: Link
+    ipc: IpcChannel
     reports_fd: int
     reports: ReportSender
     started_at: float
@@ -56,263 +62,330 @@ class _Running:
     clients: int = 0
 
     def close(self) -> None:
-        """Let go of it, without a word to it."""
-        self.link.close()
+        """Release the master's side; the worker stops when it sees that."""
+        self.ipc.close()
         os.close(self.reports_fd)
 
 
 @dataclass(slots=True)
-class _Place:
-    """What stays when a worker process is replaced: its number."""
+class WorkerSlot:
+    """A worker's number, kept when its process is replaced."""
 
     number: int
-    running: _Running | None = None
+    worker: WorkerHandle | None = None
     due_at: float | None = None
-    """When to start a process here; None while there is one, or should be none."""
+    """When to start a process; None while one runs, and while none should."""
+    starts: int = 0
+    replaced: tuple[int, int] | None = None
+    """The PID of the process before, and its exit code; None for the first one."""
     failures: int = 0
-    """How many processes in a row gave up here before they could serve."""
+    """Consecutive processes that failed before they could serve."""
 
-    def pause_s(self) -> float:
-        """Return how long after the start of the last process the next one may start."""
-        return _MIN_LIVES_S[min(self.failures, len(_MIN_LIVES_S) - 1)]
+    def min_interval_s(self) -> float:
+        """Return the time from the start of one process to the start of the next."""
+        return _MIN_INTERVALS_S[min(self.failures, len(_MIN_INTERVALS_S) - 1)]
 
 
 class Master:
-    """Used by the main thread of a process that never has another."""
+    """Used by the main thread of a process without other threads."""
 
-    def __init__(self, config: Config, sites: Sequence[Site], outside: Outside) -> None:
+    def __init__(
+        self, config: Config, bound_services: Sequence[BoundService], lifecycle: Lifecycle
+    ) -> None:
         self._config = config
-        self._sites = sites
-        self._outside = outside
-        self._places = [_Place(number) for number in range(config.worker_processes)]
-        # A poller of the kernel's would be shared with the children.
+        self._bound = bound_services
+        self._lifecycle = lifecycle
+        self._slots = [WorkerSlot(number) for number in range(config.worker_processes.number)]
+        # An epoll or kqueue descriptor would be shared with the children.
         self._selector = selectors.PollSelector()
-        self._selector.register(outside.signals, selectors.EVENT_READ)
+        self._selector.register(lifecycle.signals, selectors.EVENT_READ)
+        lifecycle.apply = self._apply
         self._is_announced = False
         self._is_stopping = False
-        # Why the node cannot start, once that is known.
-        self._obstacle: str | None = None
+        self._startup_error: str | None = None
         self._give_up_at: float | None = None
-        interval_s = outside.notifier.sign_interval_s
-        self._signs = None if interval_s is None else Pace(interval_s)
+        interval_s = lifecycle.notifier.keepalive_interval_s
+        self._keepalives = None if interval_s is None else RateLimiter(interval_s)
 
     def run(self) -> None:
-        """Keep workers running until a signal says stop; return when the last has ended.
+        """Keep workers running until a stop is asked for; return when the last has ended.
 
-        **Raises:** `ConfigError` when a worker gives up before the node could serve.
+        **Raises:** `ConfigError` if a worker fails before the node is ready.
         """
-        self._places[0].due_at = monotonic()
-        while not self._is_stopping or any(self._running()):
-            self._start_due()
-            ready = self._selector.select(self._timeout_s())
-            for key, _ in ready:
-                if isinstance(key.data, _Place):
-                    self._listen(key.data)
-            received = self._outside.signals.receive()
-            if not self._is_stopping and self._outside.wants_stop(received):
-                self._stop()
-            self._reap()
-            self._show_life()
-            if self._give_up_at is not None and monotonic() >= self._give_up_at:
-                self._leave_behind()
-                return
-        if self._obstacle is not None:
-            raise ConfigError(self._obstacle)
+        self._slots[0].due_at = monotonic()
+        run_loop(self._is_over)
+        if self._startup_error is not None:
+            raise ConfigError(self._startup_error)
 
-    def _running(self) -> Iterable[_Running]:
-        return (place.running for place in self._places if place.running is not None)
+    def _is_over(self) -> bool:
+        """Wait for events and act on them; return True when the last worker has ended."""
+        if self._is_stopping and not any(self._workers()):
+            return True
+        self._start_due()
+        for key, _ in self._selector.select(self._timeout_s()):
+            if isinstance(key.data, WorkerSlot):
+                self._receive(key.data)
+        received = self._lifecycle.signals.receive()
+        if signal.SIGUSR1 in received:
+            # Each worker has the access log open.
+            for worker in self._workers():
+                os.kill(worker.pid, signal.SIGUSR1)
+        if not self._is_stopping and self._lifecycle.wants_stop(received):
+            self._stop()
+        self._reap()
+        self._lifecycle.admin.advance()
+        self._lifecycle.orphans.reap()
+        self._send_keepalive()
+        if self._give_up_at is not None and monotonic() >= self._give_up_at:
+            self._kill_workers()
+            return True
+        return False
+
+    def _workers(self) -> Iterable[WorkerHandle]:
+        return (slot.worker for slot in self._slots if slot.worker is not None)
 
     def _timeout_s(self) -> float | None:
         now = monotonic()
-        due = [place.due_at - now for place in self._places if place.due_at is not None]
-        interval_s = self._outside.wait_interval_s()
-        if interval_s is not None:
-            due.append(interval_s)
+        due = [slot.due_at - now for slot in self._slots if slot.due_at is not None]
         if self._give_up_at is not None:
             due.append(self._give_up_at - now)
-        return max(0.0, min(due)) if due else None
+        flush_s = self._lifecycle.signals.flusher.interval_s
+        return next_wait(soonest(self._lifecycle.wait_interval_s(), flush_s, *due))
 
     # Starting and replacing.
 
     def _start_due(self) -> None:
-        for place in self._places:
-            if place.due_at is not None and place.due_at <= monotonic():
-                self._start(place)
+        for slot in self._slots:
+            if slot.due_at is not None and slot.due_at <= monotonic():
+                self._start(slot)
 
-    def _start(self, place: _Place) -> None:
+    def _start(self, slot: WorkerSlot) -> None:
         try:
-            place.running = self._fork(place.number)
-        except OSError as error:
-            _log.error("cannot start worker[%d]: %s", place.number, error.strerror)
-            place.due_at = monotonic() + _FORK_RETRY_S
+            slot.worker = self._fork(slot.number)
+        except (OSError, MemoryError) as error:
+            cause = reason(error) if isinstance(error, OSError) else "too little memory"
+            _log.error("cannot start worker[%d]: %s", slot.number, name_limit() or cause)
+            slot.due_at = monotonic() + _FORK_RETRY_S
             return
-        place.due_at = None
-        self._selector.register(place.running.link, selectors.EVENT_READ, place)
-        if place.number == 0:
-            self._pass_on_wants()
+        slot.due_at = None
+        slot.starts += 1
+        if slot.starts > 1:
+            self._lifecycle.admin.update(
+                lambda facts: facts._replace(worker_restarts=facts.worker_restarts + 1)
+            )
+        self._selector.register(slot.worker.ipc, selectors.EVENT_READ, slot)
+        self._lifecycle.signals.flusher.add(slot.worker.ipc)
+        if slot.number == 0:
+            self._relay_demand()
+        if slot.replaced is not None:
+            before, code = slot.replaced
+            _log.info(
+                "worker[%d] PID:%d replaces PID:%d, which %s",
+                *(slot.number, slot.worker.pid, before, describe_exit(code)),
+            )
 
-    def _fork(self, number: int) -> _Running:
+    def _fork(self, number: int) -> WorkerHandle:
         reader, writer = os.pipe()
         try:
-            near, far = Link.pair()
-        except OSError:
+            near, far = IpcChannel.pair()
+        except BaseException:
             os.close(reader)
             os.close(writer)
             raise
-        # Until the child has its own queue for them, its signals would reach ours.
+        channel = self._lifecycle.admin.open_channel()
+        # Until the child has a queue of its own, its signals would arrive in the parent's.
         with signals_blocked():
             try:
                 pid = os.fork()
             except OSError:
                 os.close(writer)
                 near.close()
+                if channel is not None:
+                    channel.ours.close()
                 raise
             else:
                 if pid == 0:
                     os.close(writer)
                     near.close()
-                    self._become_worker(number, far, reader)
+                    self._become_worker(number, far, reader, channel)
             finally:
                 os.close(reader)
                 far.close()
+                if channel is not None:
+                    channel.observers.close()
+        note_child(pid)
+        if channel is not None:
+            self._lifecycle.admin.add(ServingProcess(number, pid), channel.ours)
         now = monotonic()
-        return _Running(pid, near, writer, ReportSender(writer), started_at=now, alive_at=now)
+        return WorkerHandle(pid, near, writer, ReportSender(writer), started_at=now, alive_at=now)
 
-    def _become_worker(self, number: int, link: Link, reports_fd: int) -> NoReturn:
-        """Never return to the master's code, whatever happens."""
+    def _become_worker(
+        self, number: int, ipc: IpcChannel, reports_fd: int, channel: ChannelEnds | None
+    ) -> NoReturn:
+        """Serve in the forked child; never return to the master's code."""
         status = 1
+        log = self._lifecycle.log
         try:
-            self._outside.signals.abandon()
-            if self._outside.caller is not None:
-                self._outside.caller.close()
-            for sibling in self._running():
-                # While anybody holds these, a sibling would not notice the master's end.
+            log.forget()
+            self._lifecycle.signals.abandon()
+            if self._lifecycle.caller is not None:
+                self._lifecycle.caller.close()
+            self._lifecycle.upgrade.launcher.abandon()
+            self._lifecycle.admin.disown()
+            if channel is not None:
+                channel.ours.close()
+            for sibling in self._workers():
+                # While another process holds these, a sibling does not see the master's death.
                 sibling.close()
-            interval_s = self._outside.notifier.sign_interval_s
-            worker = WorkerProcess(number, link, reports_fd, self._outside.title, interval_s)
-            worker.run(self._config, self._sites)
+            interval_s = self._lifecycle.notifier.keepalive_interval_s
+            title = self._lifecycle.title
+            observer_sock = channel and channel.observers
+            worker = WorkerProcess(number, ipc, reports_fd, title, log, interval_s, observer_sock)
+            worker.run(self._config, self._bound)
             status = 0
-        except BaseException:
-            _log.critical("worker[%d] failed", number, exc_info=True)
+        except BaseException as error:
+            log_the_end(f"worker[{number}]", error)
         finally:
-            os._exit(status)
+            try:
+                flush_before_exit((log, ipc))
+            finally:
+                os._exit(status)
 
     def _reap(self) -> None:
-        for place in self._places:
-            if place.running is None:
+        for slot in self._slots:
+            if slot.worker is None:
                 continue
-            pid, status = os.waitpid(place.running.pid, os.WNOHANG)
+            pid, status = os.waitpid(slot.worker.pid, os.WNOHANG)
             if pid:
-                self._bury(place, place.running, os.waitstatus_to_exitcode(status))
+                forget_child(pid)
+                self._reap_worker(slot, slot.worker, os.waitstatus_to_exitcode(status))
 
-    def _bury(self, place: _Place, running: _Running, code: int) -> None:
-        if code or not self._is_stopping:
-            _log.info("worker[%d] PID:%d died: it %s", place.number, running.pid, how(code))
-        if running.link in self._selector.get_map():
-            self._selector.unregister(running.link)
-        running.close()
-        place.running = None
-        place.failures = place.failures + 1 if code > 0 and not running.is_ready else 0
-        if place.failures and not self._is_announced and not self._is_stopping:
-            # Nobody is served yet: whoever starts us, or is to be replaced, should know.
-            self._obstacle = f"worker[{place.number}] cannot start: it {how(code)}"
-            self._stop()
+    def _reap_worker(self, slot: WorkerSlot, worker: WorkerHandle, code: int) -> None:
+        # First what a stop and a replacement depend on: the rest may find no memory.
+        slot.worker = None
+        slot.failures = slot.failures + 1 if code > 0 and not worker.is_ready else 0
         if not self._is_stopping:
-            place.due_at = max(monotonic(), running.started_at + place.pause_s())
-        self._pass_on_wants()
+            slot.due_at = max(monotonic(), worker.started_at + slot.min_interval_s())
+        slot.replaced = worker.pid, code
+        if worker.ipc in self._selector.get_map():
+            self._selector.unregister(worker.ipc)
+        self._lifecycle.signals.flusher.remove(worker.ipc)
+        worker.close()
+        self._lifecycle.admin.remove(worker.pid)
+        if code or not self._is_stopping:
+            _log.warning(
+                "worker[%d] PID:%d died: it %s", slot.number, worker.pid, describe_exit(code)
+            )
+        if slot.failures and not self._is_announced and not self._is_stopping:
+            # A failed start ends the node while its caller, or an old node, still waits for it.
+            self._startup_error = f"worker[{slot.number}] cannot start: it {describe_exit(code)}"
+            self._stop()
+        self._relay_demand()
 
-    # What workers say.
+    # Messages from workers.
 
-    def _listen(self, place: _Place) -> None:
-        running = place.running
-        if running is None:
+    def _receive(self, slot: WorkerSlot) -> None:
+        worker = slot.worker
+        if worker is None:
             return
-        for kind, content in running.link.receive():
-            self._hear(running, kind, content)
-        if running.link.is_over:
-            # It will be told to us as a child that has ended, too.
-            self._selector.unregister(running.link)
+        for kind, content in worker.ipc.receive():
+            survive(self._on_message, worker, kind, content)
+        if worker.ipc.is_over:
+            # `_reap` will report the end of the process.
+            self._selector.unregister(worker.ipc)
 
-    def _hear(self, running: _Running, kind: Kind, content: bytes) -> None:
-        running.alive_at = monotonic()
+    def _on_message(self, worker: WorkerHandle, kind: Kind, content: bytes) -> None:
+        worker.alive_at = monotonic()
         if kind is Kind.READY:
-            running.is_ready = True
-            self._go_on_starting()
+            worker.is_ready = True
+            self._on_ready()
         elif kind is Kind.SHUTDOWN:
             self._stop()
         elif kind is Kind.CLIENTS:
-            running.clients = int(content)
+            worker.clients = int(content)
             if self._is_stopping:
-                left = sum(each.clients for each in self._running())
-                self._outside.notifier.draining(left)
+                left = sum(each.clients for each in self._workers())
+                self._lifecycle.notifier.draining(left)
         elif kind is Kind.WANT:
-            running.wants_reports = decode_wanted(content)
-            self._pass_on_wants()
+            worker.wants_reports = decode_wanted(content)
+            self._relay_demand()
         elif kind is Kind.REPORT:
-            self._pass_on_reports(running, content)
+            self._relay_reports(worker, content)
 
-    def _go_on_starting(self) -> None:
+    def _on_ready(self) -> None:
         if self._is_announced or self._is_stopping:
             return
-        for place in self._places:
-            if place.running is None and place.due_at is None:
-                place.due_at = monotonic()
-        if all(place.running and place.running.is_ready for place in self._places):
+        for slot in self._slots:
+            if slot.worker is None and slot.due_at is None:
+                slot.due_at = monotonic()
+        if all(slot.worker and slot.worker.is_ready for slot in self._slots):
             self._is_announced = True
-            self._outside.announce_ready()
+            self._lifecycle.announce_ready()
 
-    def _pass_on_reports(self, source: _Running, content: bytes) -> None:
+    def _relay_reports(self, source: WorkerHandle, content: bytes) -> None:
         for report in ReportReader().feed(content):
-            for other in self._running():
+            for other in self._workers():
                 if other is not source:
-                    # One that has ended is about to be replaced.
+                    # A worker that has died is about to be reaped.
                     with contextlib.suppress(OSError):
                         other.reports.send(report)
 
-    def _pass_on_wants(self) -> None:
-        measuring = self._places[0].running
+    def _relay_demand(self) -> None:
+        measuring = self._slots[0].worker
         if measuring is not None:
-            others = (each for each in self._running() if each is not measuring)
+            others = (each for each in self._workers() if each is not measuring)
             wanted = any(each.wants_reports for each in others)
-            measuring.link.send(Kind.WANT, encode_wanted(wanted))
+            measuring.ipc.send(Kind.WANT, encode_wanted(wanted))
 
-    # Stopping and signs of life.
+    def _apply(self, config: Config) -> None:
+        """Pass a configuration to the workers; those that replace them will have it, too."""
+        self._config = config
+        self._bound = [
+            bound._replace(config=service)
+            for bound, service in zip(self._bound, config.services, strict=True)
+        ]
+        # Late: few nodes are ever asked to.
+        import pickle
+
+        content = pickle.dumps(config)
+        for worker in self._workers():
+            worker.ipc.send(Kind.RELOAD, content)
+
+    # Stopping and keep-alives.
 
     def _stop(self) -> None:
         if self._is_stopping:
             return
         self._is_stopping = True
-        self._outside.announce_stopping()
-        for site in self._sites:
-            site.close_listeners()
-        for place in self._places:
-            place.due_at = None
-        nobody_goes_on = self._outside.upgrade.successor is None
-        for running in self._running():
-            if nobody_goes_on:
-                running.link.send(Kind.LAST_CALL)
-            os.kill(running.pid, signal.SIGQUIT)
+        has_successor = survive(self._lifecycle.announce_stopping)
+        for bound in self._bound:
+            bound.close_listeners()
+        for slot in self._slots:
+            slot.due_at = None
+        for worker in self._workers():
+            if not has_successor:
+                worker.ipc.send(Kind.LAST_CALL)
+            os.kill(worker.pid, signal.SIGQUIT)
         if self._config.stop_timeout_s is not None:
-            # They have the same time-out, and say themselves what they give up.
-            self._give_up_at = monotonic() + self._config.stop_timeout_s + _LEAVE_BEHIND_S
+            # Workers apply the same time-out, and log what they give up.
+            self._give_up_at = monotonic() + self._config.stop_timeout_s + _KILL_DELAY_S
 
-    def _leave_behind(self) -> None:
-        """Go without the workers that cannot end, since a disk does not let them."""
-        for place in self._places:
-            if place.running is not None:
+    def _kill_workers(self) -> None:
+        """Send SIGKILL to the workers that a hung disk keeps from ending."""
+        for slot in self._slots:
+            if slot.worker is not None:
+                os.kill(slot.worker.pid, signal.SIGKILL)
                 _log.error(
-                    "worker[%d] PID:%d does not end, and is left behind",
-                    place.number,
-                    place.running.pid,
+                    "worker[%d] PID:%d has not ended in time: sent SIGKILL, not waiting for it",
+                    slot.number,
+                    slot.worker.pid,
                 )
-                # It ends as soon as it can.
-                os.kill(place.running.pid, signal.SIGKILL)
 
-    def _show_life(self) -> None:
-        """Send a sign of life, unless some worker has not sent one for too long."""
-        interval_s = self._outside.notifier.sign_interval_s
-        if interval_s is None or self._signs is None or not self._signs.is_due():
+    def _send_keepalive(self) -> None:
+        """Send a keep-alive if all workers have been alive lately."""
+        interval_s = self._lifecycle.notifier.keepalive_interval_s
+        if interval_s is None or self._keepalives is None or not self._keepalives.is_due():
             return
-        oldest = monotonic() - _SIGNS_MISSED * interval_s
-        if all(running.alive_at >= oldest for running in self._running()):
-            self._outside.notifier.sign_of_life()
+        oldest = monotonic() - _MISSED_KEEPALIVES * interval_s
+        if all(worker.alive_at >= oldest for worker in self._workers()):
+            self._lifecycle.notifier.keepalive()

@@ -1,51 +1,73 @@
-"""The node as one process."""
+"""The node as a single process: it serves, and leads itself."""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 
+from mogstored.admin.control import ServingProcess
 from mogstored.config.model import Config
-from mogstored.pacing import Pace
-from mogstored.process.feed import open_node_feed
-from mogstored.process.outside import Outside
-from mogstored.server import Means, Server, Site
+from mogstored.process.lifecycle import Lifecycle
+from mogstored.process.main_loop import run_loop, survive
+from mogstored.process.utilization_relay import open_node_feed
+from mogstored.server import BoundService, ProcessHooks, Server
 
 
-class Single:
-    """One serving process that deals with the outside itself; used by the main thread."""
+class SingleProcess:
+    """Used by the main thread."""
 
-    def __init__(self, config: Config, sites: Sequence[Site], outside: Outside) -> None:
-        self._outside = outside
-        interval_s = outside.notifier.sign_interval_s
-        self._signs = None if interval_s is None else Pace(interval_s)
-        self._server = Server(
-            config,
-            sites,
-            Means(
-                feed=open_node_feed(config),
-                writes_usage=True,
-                request_stop=lambda: outside.signals.pretend(signal.SIGTERM),
-                call_in_main_thread=outside.signals.call,
-            ),
+    def __init__(
+        self, config: Config, bound_services: Sequence[BoundService], lifecycle: Lifecycle
+    ) -> None:
+        self._lifecycle = lifecycle
+        channel = lifecycle.admin.open_channel()
+        hooks = ProcessHooks(
+            feed=open_node_feed(config),
+            writes_usage=True,
+            keepalive_interval_s=lifecycle.notifier.keepalive_interval_s,
+            request_stop=lambda: lifecycle.signals.inject(signal.SIGTERM),
+            call_in_main_thread=lifecycle.signals.call,
+            observer_sock=channel and channel.observers,
+            count_lost_messages=lambda: lifecycle.log.lost,
         )
+        self._server = Server(config, bound_services, hooks)
+        lifecycle.apply = self._server.apply
+        if channel is not None:
+            lifecycle.admin.add(ServingProcess(0, os.getpid()), channel.ours)
 
     def run(self) -> None:
-        """Serve until somebody says stop, then finish what clients have begun."""
-        outside = self._outside
+        """Serve until a stop is asked for, then drain.
+
+        **Raises:** `ThreadRefused`.
+        """
         self._server.start()
-        outside.announce_ready()
-        while not outside.wants_stop(outside.signals.wait(outside.wait_interval_s())):
-            self._show_life()
-        outside.announce_stopping()
-        self._server.drain(self._look_after_drain, takes_backlog=outside.upgrade.successor is None)
+        self._lifecycle.announce_ready()
+        run_loop(self._is_over)
+        has_successor = survive(self._lifecycle.announce_stopping)
+        self._server.drain(
+            lambda clients: survive(self._during_drain, clients),
+            takes_backlog=not has_successor,
+        )
 
-    def _look_after_drain(self, clients: int) -> None:
-        # Being asked again changes nothing, but errands are run.
-        self._outside.signals.receive()
-        self._outside.notifier.draining(clients)
-        self._show_life()
+    def _is_over(self) -> bool:
+        """Wait for signals and act on them; return True if one of them asks for a stop."""
+        received = self._lifecycle.signals.wait(self._lifecycle.wait_interval_s())
+        if signal.SIGUSR1 in received:
+            self._server.reopen_access_log()
+        if self._lifecycle.wants_stop(received):
+            return True
+        self._do_chores()
+        return False
 
-    def _show_life(self) -> None:
-        if self._signs is not None and self._signs.is_due() and self._server.pulse.beat():
-            self._outside.notifier.sign_of_life()
+    def _during_drain(self, clients: int) -> None:
+        # Runs callbacks; of the signals that come now, only USR1 means something.
+        if signal.SIGUSR1 in self._lifecycle.signals.receive():
+            self._server.reopen_access_log()
+        self._lifecycle.notifier.draining(clients)
+        self._do_chores()
+
+    def _do_chores(self) -> None:
+        self._lifecycle.orphans.reap()
+        if self._server.heartbeat.is_due():
+            self._lifecycle.notifier.keepalive()

@@ -1,88 +1,129 @@
-"""A worker process: a whole serving process that has a master to deal with the outside.
+"""A worker process: serves like a single process, and has a master as its leader.
 
-The first one does what only one process of a node should do: it writes the usage files and
+The first worker also does what one process of a node does for all: it writes the usage files and
 measures the utilization of the disks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import signal
+import socket
+from collections.abc import Collection, Sequence
 
 from mogstored.config.model import Config
-from mogstored.pacing import Pace
-from mogstored.process.feed import (
+from mogstored.log.bounded_writer import BoundedWriter
+from mogstored.log.handlers import set_level
+from mogstored.process.ipc import IpcChannel, Kind
+from mogstored.process.main_loop import run_loop, survive
+from mogstored.process.signals import STOPPING, SignalQueue
+from mogstored.process.supervision.title import Title
+from mogstored.process.utilization_relay import (
     MeasuringFeed,
     decode_wanted,
     open_node_feed,
     open_relayed_feed,
 )
-from mogstored.process.link import Kind, Link
-from mogstored.process.signals import STOPPING, SignalQueue
-from mogstored.process.title import Title
-from mogstored.server import Means, Server, Site
-from mogstored.storage.utilization import UtilizationFeed
+from mogstored.server import BoundService, ProcessHooks, Server
+from mogstored.utilization.report import UtilizationFeed
 
 
 class WorkerProcess:
-    """Used by the main thread of a process that was just forked, with signals blocked."""
+    """Used by the main thread of a newly forked process, with signals blocked."""
 
     def __init__(
         self,
         number: int,
-        link: Link,
+        ipc: IpcChannel,
         reports_fd: int,
         title: Title,
-        sign_interval_s: float | None,
+        log: BoundedWriter,
+        keepalive_interval_s: float | None,
+        observer_sock: socket.socket | None = None,
     ) -> None:
-        self._link = link
+        self._ipc = ipc
         self._title = title
-        self._sign_interval_s = sign_interval_s
-        self._signs = None if sign_interval_s is None else Pace(sign_interval_s)
+        self._log = log
+        self._keepalive_interval_s = keepalive_interval_s
         self._number = number
+        self._observer_sock = observer_sock
         self._reports_fd = reports_fd
         self._measuring: MeasuringFeed | None = None
-        self._is_last = False
+        self._has_successor = True
+        self._is_asked_to_stop = False
 
-    def run(self, config: Config, sites: Sequence[Site]) -> None:
-        """Serve until a signal says stop or the master vanishes; then finish and return."""
-        self._title.show_part(f"worker[{self._number}]")
+    def run(self, config: Config, bound_services: Sequence[BoundService]) -> None:
+        """Serve until a signal asks for a stop or the master is gone, then drain.
+
+        **Raises:** `ThreadRefused`.
+        """
+        self._title.show_role(f"worker[{self._number}]")
         self._signals = SignalQueue()
-        self._server = Server(config, sites, self._means(config))
+        self._signals.flusher.add(self._log)
+        self._signals.flusher.add(self._ipc)
+        self._server = Server(config, bound_services, self._hooks(config))
         self._server.start()
-        self._link.send(Kind.READY)
-        while not self._wants_stop(self._signals.wait(self._sign_interval_s, self._link.fileno())):
-            self._show_life()
+        self._ipc.send(Kind.READY)
+        run_loop(self._is_over)
         self._title.show_stopping()
-        # Without a master nobody replaces us.
-        takes_backlog = self._is_last or self._link.is_over
-        self._server.drain(self._look_after_drain, takes_backlog=takes_backlog)
-
-    def _means(self, config: Config) -> Means:
-        feed: UtilizationFeed
-        if self._number == 0:
-            feed = self._measuring = MeasuringFeed(open_node_feed(config), self._link)
-        else:
-            feed = open_relayed_feed(self._reports_fd, self._link)
-        return Means(
-            feed=feed,
-            writes_usage=self._number == 0,
-            request_stop=lambda: self._link.send(Kind.SHUTDOWN),
-            call_in_main_thread=self._signals.call,
+        self._server.drain(
+            lambda clients: survive(self._during_drain, clients),
+            # A worker is replaced only by a master that lives.
+            takes_backlog=self._ipc.is_over or not self._has_successor,
         )
 
-    def _wants_stop(self, received: Iterable[int]) -> bool:
-        for kind, content in self._link.receive():
+    def _is_over(self) -> bool:
+        """Wait for signals and messages and act on them; return True if it is time to stop."""
+        received = self._signals.wait(self._keepalive_interval_s, self._ipc.fileno())
+        if self._wants_stop(received):
+            return True
+        self._send_keepalive()
+        return False
+
+    def _hooks(self, config: Config) -> ProcessHooks:
+        feed: UtilizationFeed
+        if self._number == 0:
+            feed = self._measuring = MeasuringFeed(open_node_feed(config), self._ipc)
+        else:
+            feed = open_relayed_feed(self._reports_fd, self._ipc)
+        return ProcessHooks(
+            feed=feed,
+            writes_usage=self._number == 0,
+            keepalive_interval_s=self._keepalive_interval_s,
+            request_stop=lambda: self._ipc.send(Kind.SHUTDOWN),
+            call_in_main_thread=self._signals.call,
+            number=self._number,
+            observer_sock=self._observer_sock,
+            count_lost_messages=lambda: self._log.lost,
+        )
+
+    def _wants_stop(self, received: Collection[int]) -> bool:
+        self._is_asked_to_stop |= not STOPPING.isdisjoint(received)
+        if signal.SIGUSR1 in received:
+            self._server.reopen_access_log()
+        for kind, content in self._ipc.receive():
             if kind is Kind.WANT and self._measuring is not None:
-                self._measuring.want_elsewhere(decode_wanted(content))
+                survive(self._measuring.want_elsewhere, decode_wanted(content))
             elif kind is Kind.LAST_CALL:
-                self._is_last = True
-        return self._link.is_over or not STOPPING.isdisjoint(received)
+                self._has_successor = False
+            elif kind is Kind.RELOAD:
+                survive(self._apply, content)
+        return self._ipc.is_over or self._is_asked_to_stop
 
-    def _look_after_drain(self, clients: int) -> None:
+    def _apply(self, content: bytes) -> None:
+        """Take over what has changed in the configuration, and open the logs again."""
+        # Late: few nodes are ever asked to.
+        import pickle
+
+        config: Config = pickle.loads(content)
+        set_level(config.log_level)
+        self._log.reopen()
+        self._server.apply(config)
+
+    def _during_drain(self, clients: int) -> None:
         self._wants_stop(self._signals.receive())
-        self._link.send(Kind.CLIENTS, b"%d" % clients)
-        self._show_life()
+        self._ipc.send(Kind.CLIENTS, b"%d" % clients)
+        self._send_keepalive()
 
-    def _show_life(self) -> None:
-        if self._signs is not None and self._signs.is_due() and self._server.pulse.beat():
-            self._link.send(Kind.ALIVE)
+    def _send_keepalive(self) -> None:
+        if self._server.heartbeat.is_due():
+            self._ipc.send(Kind.ALIVE)

@@ -1,8 +1,8 @@
-"""One utilization feed for a node, also when it has several worker processes.
+"""Share one utilization feed between the worker processes of a node.
 
-The first worker measures (it also writes the usage files); its reports go to the master,
-and from there to the pipes on which the other workers wait for them. What any of them wants
-travels the other way, so that nothing is measured while nobody watches.
+The first worker measures. It sends each report to the master, which relays it to the other workers
+through pipes. Whether reports are wanted travels the opposite way, so that nothing is measured
+while there are no watchers.
 """
 
 from __future__ import annotations
@@ -11,15 +11,10 @@ import os
 import threading
 
 from mogstored.config.model import Config
-from mogstored.process.link import Kind, Link
-from mogstored.storage.utilization import (
-    OnReport,
-    PipeFeed,
-    Report,
-    UtilizationFeed,
-    open_feed,
-    serialize,
-)
+from mogstored.process.ipc import IpcChannel, Kind
+from mogstored.utilization.pipe_feed import PipeFeed, serialize
+from mogstored.utilization.report import OnReport, Report, UtilizationFeed
+from mogstored.utilization.source import open_feed
 
 _YES, _NO = b"1", b""
 
@@ -29,27 +24,28 @@ def open_node_feed(config: Config) -> UtilizationFeed:
     return open_feed(iostat_command=os.environ.get("MOG_IOSTAT_CMD"), enabled=config.iostat)
 
 
-def open_relayed_feed(reports_fd: int, link: Link) -> UtilizationFeed:
-    """Return the feed of a worker that gets its reports from the master's pipe."""
-    return PipeFeed(reports_fd, lambda wanted: link.send(Kind.WANT, encode_wanted(wanted)))
+def open_relayed_feed(reports_fd: int, ipc: IpcChannel) -> UtilizationFeed:
+    """Return the feed of a worker that reads its reports from the master's pipe."""
+    return PipeFeed(reports_fd, lambda wanted: ipc.send(Kind.WANT, encode_wanted(wanted)))
 
 
 class MeasuringFeed:
-    """The feed of the worker that measures: reports also go to the master.
+    """The feed of the measuring worker, which also sends its reports to the master.
 
-    **Threads:** any. `_lock` guards who wants reports.
+    **Threads:** any. `_lock` guards `_wanted_here` and `_wanted_elsewhere`, and is held while the
+    feed is notified, so that updates cannot be reordered.
     """
 
-    def __init__(self, feed: UtilizationFeed, link: Link) -> None:
+    def __init__(self, feed: UtilizationFeed, ipc: IpcChannel) -> None:
         self._feed = feed
-        self._link = link
+        self._ipc = ipc
         self._lock = threading.Lock()
         self._wanted_here = False
         self._wanted_elsewhere = False
 
     def start(self, on_report: OnReport) -> None:
         def share(report: Report) -> None:
-            self._link.send(Kind.REPORT, serialize(report))
+            self._ipc.send(Kind.REPORT, serialize(report))
             on_report(report)
 
         self._feed.start(share)
@@ -75,5 +71,5 @@ def encode_wanted(wanted: bool) -> bytes:
 
 
 def decode_wanted(content: bytes) -> bool:
-    """Return what a WANT message says."""
+    """Return what the content of a WANT message means."""
     return content == _YES

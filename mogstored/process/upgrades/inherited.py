@@ -1,9 +1,9 @@
-"""Listening sockets that another process left to this one, by descriptor.
+"""Listening sockets inherited from another process.
 
-They come from the node that is being upgraded (CMOGSTORED_FD, a list of numbers) or from a
-service manager that listens on our behalf (LISTEN_FDS, so many from number 3 on, meant for
-the process LISTEN_PID). Either way the configuration says which addresses are wanted: what
-fits is used instead of binding, and the rest is closed.
+They come from a node that is being upgraded (CMOGSTORED_FD, a list of descriptors) or from socket
+activation (LISTEN_FDS, a number of descriptors from 3 on, for the process LISTEN_PID; see
+sd_listen_fds(3)). Either way the configuration names the wanted addresses: a socket bound to one
+of them is used as it is, the others are closed.
 """
 
 from __future__ import annotations
@@ -12,26 +12,30 @@ import logging
 import os
 import re
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Self
 
 from mogstored.config.model import ConfigError
-from mogstored.listeners import BACKLOG, Address, describe, set_options
+from mogstored.config.values.addresses import Address
+from mogstored.connections.listeners import BACKLOG, bound_host, describe, set_options
+from mogstored.log.printable import reason
 
 _log = logging.getLogger("mogstored")
 
 UPGRADE_VARIABLE = "CMOGSTORED_FD"
+# How many upgrades there have been since a process was started by other means.
+COUNT_VARIABLE = "MOGSTORED_UPGRADES"
 ACTIVATION_VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
 _FIRST_ACTIVATED = 3
 _DIGITS = re.compile("[0-9]*")
-# Of C: an unsigned long and an int, in which descriptors are read and kept.
+# The limits of C cmogstored: ULONG_MAX when it parses, INT_MAX for a descriptor.
 _MAX_READABLE = 2**64 - 1
 _MAX_DESCRIPTOR = 2**31 - 1
 
 
 class Inherited:
-    """The sockets that were left to this process and that nobody has taken yet.
+    """The inherited sockets that have not been taken yet.
 
     **Threads:** the main one, before there are others.
     """
@@ -42,9 +46,9 @@ class Inherited:
 
     @classmethod
     def from_environment(cls, environ: MutableMapping[str, str], pid: int) -> Self:
-        """Take over what the environment lists, and remove that list from it.
+        """Own the sockets listed in the environment, and remove the lists from it.
 
-        **Raises:** `ConfigError` when an entry of it is no listening socket.
+        **Raises:** `ConfigError` if a descriptor listed is not a listening socket.
         """
         listed = environ.pop(UPGRADE_VARIABLE, "")
         activated, meant_for, _ = (environ.pop(name, "") for name in ACTIVATION_VARIABLES)
@@ -59,8 +63,8 @@ class Inherited:
     def add(self, fd: int) -> None:
         """Own descriptor `fd`.
 
-        **Raises:** `ConfigError` unless it is a socket that listens for streams on an
-        address that no other one has.
+        **Raises:** `ConfigError` unless it is the only socket that listens for TCP connections
+        on its address.
         """
         sock = _as_listener(fd)
         addr = describe(sock)
@@ -69,61 +73,74 @@ class Inherited:
         self._sockets[addr] = sock
 
     def take(self, address: Address) -> socket.socket | None:
-        """Return the socket that is bound to exactly this address, if there is one."""
-        addr = address.text
-        if addr not in self._sockets and self._sockets:
-            addr = _as_bound(address)
-        sock = self._sockets.pop(addr, None)
-        if sock is None:
+        """Remove and return the socket bound to exactly this address, if there is one."""
+        addr = self._find(address)
+        if addr is None:
             return None
+        sock = self._sockets.pop(addr)
         _log.info("inherited %s on descriptor %d", addr, sock.fileno())
         set_options(sock)
         sock.listen(BACKLOG)
         return sock
 
+    def has(self, address: Address) -> bool:
+        """Return whether `take` would return a socket."""
+        return self._find(address) is not None
+
+    def _find(self, address: Address) -> str | None:
+        if not self._sockets:
+            return None
+        names = (address.text, _as_bound(address))
+        return next((name for name in names if name in self._sockets), None)
+
     def close_unwanted(self) -> None:
-        """Close what the configuration has no use for."""
+        """Close the sockets that have not been taken."""
         for addr, sock in self._sockets.items():
             _log.info("closing inherited descriptor %d: %s is not wanted", sock.fileno(), addr)
             sock.close()
         self._sockets.clear()
 
 
-def _as_bound(address: Address) -> str:
-    """Return what a socket that was bound to the address says of itself.
+def count_upgrades(environ: Mapping[str, str]) -> int:
+    """Return how many upgrades led to the process with this environment."""
+    count = environ.get(COUNT_VARIABLE, "") if environ.get(UPGRADE_VARIABLE) else ""
+    return int(count) if count.isdecimal() and len(count) < 10 else 0
 
-    In a FreeBSD jail that has one address, the wildcard is turned into that one, and so is
+
+def _as_bound(address: Address) -> str:
+    """Return the address that getsockname reports for a socket bound to `address`.
+
+    In a FreeBSD jail with one address, binding the wildcard binds that address; so does binding
     the loopback address if the jail has none (prison_local_ip4 in sys/netinet/in_jail.c).
     """
     with socket.socket(address.family, socket.SOCK_STREAM) as probe:
         try:
-            probe.bind((address.host, 0))
+            probe.bind(address._replace(port=0).sockaddr)
         except OSError:
-            # Whoever binds the address for good will be told.
+            # The bind that follows fails as well, and reports it.
             return address.text
-        host = probe.getsockname()[0]
-    return address._replace(host=host).text
+        return address._replace(host=bound_host(probe)).text
 
 
 def parse_descriptors(listed: str) -> list[int]:
-    """Return the numbers of a list such as `5,6`.
+    """Return the numbers in a list such as `5,6`.
 
-    **Raises:** `ConfigError` that says what is wrong with it.
+    **Raises:** `ConfigError`.
     """
     fds = []
-    place = 0
+    position = 0
     while True:
-        digits = _DIGITS.match(listed, place)
+        digits = _DIGITS.match(listed, position)
         assert digits is not None
-        place = digits.end()
-        behind = listed[place : place + 1]
+        position = digits.end()
+        behind = listed[position : position + 1]
         if behind not in ("", ",") or not digits[0]:
             code = os.fsencode(behind)[0] if behind else 0
             raise ConfigError(f"{UPGRADE_VARIABLE}={listed}: invalid byte: {code}")
         fds.append(_number(UPGRADE_VARIABLE, digits[0]))
         if not behind:
             return fds
-        place += 1
+        position += 1
 
 
 def _activated(count: str) -> range:
@@ -133,11 +150,11 @@ def _activated(count: str) -> range:
 
 
 def _number(variable: str, digits: str) -> int:
-    # Longer ones are not even converted: the interpreter refuses thousands of digits.
+    # Not converted if longer: `int` refuses thousands of digits.
     if len(digits) > 40 or int(digits) > _MAX_READABLE:
         raise ConfigError(f"{variable}: failed to parse {digits[:40]}: out of range")
     if int(digits) > _MAX_DESCRIPTOR:
-        raise ConfigError(f"{variable}: {digits} is beyond all descriptors")
+        raise ConfigError(f"{variable}: {digits} is no descriptor: too large")
     return int(digits)
 
 
@@ -145,7 +162,7 @@ def _as_listener(fd: int) -> socket.socket:
     try:
         sock = socket.socket(fileno=fd)
     except OSError as error:
-        raise ConfigError(f"getsockname({fd}) failed: {error.strerror}") from None
+        raise ConfigError(f"getsockname({fd}) failed: {reason(error)}") from None
     sock.set_inheritable(False)
     is_inet = sock.family in (socket.AF_INET, socket.AF_INET6)
     is_listening = (

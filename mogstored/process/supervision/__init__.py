@@ -1,0 +1,1 @@
+"""What init systems and operators see of the process: detaching, pidfile, title, sd_notify."""

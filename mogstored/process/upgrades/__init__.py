@@ -1,0 +1,1 @@
+"""Live upgrade: starting the next program, and the sockets it inherits."""
