@@ -1,4 +1,4 @@
-"""What every test run shows and shares.
+"""The header of a test run, and fixtures for all tests.
 
 How imports work: the packages under test come from where they are installed, `tests` comes from
 this checkout. pytest imports this file as `tests.conftest` and, with `--import-mode=append`,
@@ -21,28 +21,30 @@ from hypothesis import HealthCheck, settings
 
 import mogstored
 from tests.support.daemon import Node
+from tests.support.required import refuse_skip
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 _numbers = itertools.count(1)
 
-# How long an example takes says more about the machine than about the code.
+# No deadline: the time of an example depends on the machine.
 settings.register_profile(
     "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any-machine")
 
-# A shell lets its background jobs ignore the interrupt key, and all that they start.
+# A shell's background jobs, and their children, ignore SIGINT.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# And nohup ignores this one.
+# Under nohup SIGHUP is ignored.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_report_header() -> list[str]:
-    """Say what is tested where: reports come from several systems."""
+    """Show the system, the packages and the backend: reports come from several systems."""
     backend = os.environ.get("MOGPOLL_BACKEND") or "the system's own"
     library = os.environ.get("MOGPOLL_LIBKQUEUE") if backend == "kqueue" else None
     system = " ".join((platform.system(), platform.release(), platform.machine()))
@@ -53,11 +55,29 @@ def pytest_report_header() -> list[str]:
     ]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped for want of a program that the run requires."""
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a file that is skipped as a whole for the same reason."""
+    report = yield
+    refuse_skip(report)
+    return report
+
+
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
     """One plain node for all tests of a file; each test uses targets of its own."""
     with Node() as node:
         yield node
+        # All clients have gone.
+        wait_until(lambda: not node.open_files(), "no file is left open")
 
 
 @pytest.fixture

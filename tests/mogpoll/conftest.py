@@ -1,4 +1,4 @@
-"""What the tests of mogpoll share: pollers of every backend at hand, pairs of sockets."""
+"""Fixtures: pollers of every available backend, socket pairs, pools, acceptors."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 
 from tests.mogpoll import backends
-from tests.mogpoll.acceptors import Customers
 from tests.mogpoll.backends import Backend
-from tests.mogpoll.tasks import Bench
+from tests.mogpoll.pool.tasks import PoolFixture
+from tests.mogpoll.threads.acceptors import Sink
+from tests.support.descriptors import none_left_open
 from tests.support.sockets import stream_pair
 
 if TYPE_CHECKING:
@@ -20,36 +20,24 @@ if TYPE_CHECKING:
 
     from mogpoll import Poller
 
-# HYPOTHESIS_PROFILE=long is for a night; the short one is part of every run.
-settings.register_profile(
-    "mogpoll-short",
-    max_examples=60,
-    stateful_step_count=30,
-    deadline=None,
-    derandomize=True,
-    database=None,
-)
-settings.register_profile(
-    "mogpoll-long",
-    max_examples=2000,
-    stateful_step_count=50,
-    deadline=None,
-    # Examples are many already; the time to make a failing one smaller is well spent.
-    phases=list(Phase),
-    suppress_health_check=[HealthCheck.too_slow],
-)
+
+@pytest.fixture(autouse=True)
+def _leaves_no_descriptor_open() -> Iterator[None]:
+    """Set up before the other fixtures of a test, and so checked after them."""
+    with none_left_open():
+        yield
 
 
 @pytest.fixture(params=backends.parameters())
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each backend at hand, in turn."""
+    """Each available backend in turn."""
     found: Backend = request.param
     return found
 
 
 @pytest.fixture
 def poller(backend: Backend) -> Iterator[Poller]:
-    """A poller of each backend at hand, closed at the end."""
+    """A poller of each available backend, closed at the end."""
     opened = backend.open()
     yield opened
     opened.close()
@@ -57,7 +45,7 @@ def poller(backend: Backend) -> Iterator[Poller]:
 
 @pytest.fixture
 def restless() -> Iterator[None]:
-    """Let threads take turns at almost every instruction: races show that are rare otherwise."""
+    """Switch threads at almost every instruction, to provoke rare races."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -72,12 +60,12 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 @pytest.fixture
-def bench(poller: Poller, caplog: pytest.LogCaptureFixture) -> Iterator[Bench]:
-    """Pools on that poller, stopped at the end; what mogpoll logs counts as a failure.
+def pools(poller: Poller, caplog: pytest.LogCaptureFixture) -> Iterator[PoolFixture]:
+    """Pools on that poller, stopped at the end; any log line of mogpoll is a failure.
 
-    A test that provokes an error looks at the log and clears it.
+    A test that provokes an error checks the log and clears it.
     """
-    made = Bench(poller)
+    made = PoolFixture(poller)
     yield made
     made.finish()
     logged = [record for record in caplog.get_records("call") if record.name == "mogpoll"]
@@ -86,14 +74,14 @@ def bench(poller: Poller, caplog: pytest.LogCaptureFixture) -> Iterator[Bench]:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A listener with room for all customers of a test."""
+    """A listener with a backlog for all connections of a test."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as made:
         yield made
 
 
 @pytest.fixture
-def customers() -> Iterator[Customers]:
-    """Whoever an acceptor passes on, closed at the end."""
-    made = Customers()
+def sink() -> Iterator[Sink]:
+    """The connections that an acceptor passes on, closed at the end."""
+    made = Sink()
     yield made
     made.close()

@@ -1,11 +1,10 @@
-"""Run the conformance suite and the tests of the notes again and again on a busy machine.
+"""Repeat the conformance suite and the tests of the notes under load.
 
     python -m tests.mogpoll.endurance [--runs 50] [--loops 2] [PYTEST-ARGUMENT ...]
 
-A test of a note is one named by it, as `test_n21_...`, wherever in tests/mogpoll it lies; another
-choice is made with `-k`. Each run is a process of its own, on the backend that MOGPOLL_BACKEND
-names, while `--loops` processes beside it do nothing but compute. The first run that fails ends
-it: what that run said is printed whole, and the exit status is 1.
+Tests of notes are named after them, as `test_n21_...`; `-k` selects others. Each run is a process,
+on the backend that MOGPOLL_BACKEND names, beside `--loops` processes that compute. The first run
+that fails ends it: its output is printed, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from contextlib import contextmanager
 from tests.mogpoll.pytest_run import run_pytest
 
 SUITE = "tests/mogpoll"
-# Tests of notes have two digits, which `test_number_...` has not.
+# Two digits, to leave out `test_number_...`.
 _CHOICE = "conformance or test_n0 or test_n1 or test_n2 or test_n3"
 
-# For one run of the suite, which takes seconds on a machine with nothing else to do.
+# For one run, which takes seconds on an idle machine.
 _LIMIT_S = 600
-# Ends with its parent, however that ends: one left behind would slow every later measurement.
+# Ends with its parent: a process left behind would slow every later measurement.
 _LOOP = (
     "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))\n"
 )

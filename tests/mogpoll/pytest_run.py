@@ -1,4 +1,4 @@
-"""A run of pytest as a process of its own, with a limit, for the checks that are made by hand."""
+"""Run pytest in a child process, with a time limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def run_pytest(
     arguments: list[str], limit_s: float, environment: dict[str, str] | None = None
 ) -> tuple[int | None, str]:
-    """Return the exit status and all that it said; None if it did not end in time."""
+    """Return the exit status, None if the time is over, and the output."""
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     try:
         done = subprocess.run(
@@ -26,6 +26,6 @@ def run_pytest(
             timeout=limit_s,
         )
     except subprocess.TimeoutExpired as error:
-        # What was read until then comes as bytes, whatever was asked for.
+        # Bytes even if text was asked for.
         return None, error.stdout.decode(errors="replace") if error.stdout else ""
     return done.returncode, done.stdout

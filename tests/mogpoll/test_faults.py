@@ -1,4 +1,4 @@
-"""The faults of the mutation check can be put into the package as it is."""
+"""The listed faults apply to the package's source."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PACKAGE = Path(mogpoll.__file__).parent
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_source_has_the_piece_that_the_fault_replaces_once(fault: Fault) -> None:
-    """Otherwise the check would stop there, some months later."""
+    """Otherwise the mutation run would stop there."""
     source = (PACKAGE / fault.module).read_text(encoding="utf-8")
     assert (source.count(fault.old), fault.old == fault.new) == (1, False)
 
 
-def test_faults_are_told_apart_by_their_names() -> None:
+def test_faults_have_distinct_names() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)

@@ -1,10 +1,10 @@
 """Random operations on a poller and on a small model of it must agree.
 
-The model knows of each descriptor what it is armed for, and which directions are ready or were
-so since. What is armed and ready must be told; what was ready once may be, since readiness is
-a hint; nothing else may be, and nothing twice.
+The model keeps, for each descriptor, what it is armed for and which directions are or have been
+ready since. Armed and ready descriptors must be reported; those that were ready may be, since
+readiness is a hint; no other may be, and none twice.
 
-HYPOTHESIS_PROFILE=long plays many more and longer games.
+HYPOTHESIS_PROFILE=long runs many more and longer examples.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -26,6 +25,7 @@ from hypothesis.stateful import (
 
 from mogpoll import AlreadyRegistered, BadDescriptor, Event, Interest, NotRegistered, Readiness
 from tests.mogpoll.backends import parameters
+from tests.mogpoll.model_runs import MARKS, PROFILE
 from tests.support.sockets import drain, fill
 
 if TYPE_CHECKING:
@@ -33,30 +33,27 @@ if TYPE_CHECKING:
 
     from tests.mogpoll.backends import Backend
 
-IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-PROFILE = settings.get_profile("mogpoll-long" if IS_LONG else "mogpoll-short")
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)] if IS_LONG else []
+pytestmark = MARKS
 
 READ, WRITE = Interest.READ, Interest.WRITE
 DIRECTIONS = (READ, WRITE)
-TELLS = {READ: Readiness.READABLE, WRITE: Readiness.WRITABLE}
+REPORTED_AS = {READ: Readiness.READABLE, WRITE: Readiness.WRITABLE}
 
-# Numbers far above what the system gives out, lowest first: while one is free, neither another
-# slot nor the poller itself gets it.
+# Far above the numbers that the system gives out, so that while one is free, no other slot and no
+# poller gets it.
 FIRST_NUMBER = 200
 
-crowd = ThreadPoolExecutor(4, "wait")
+receivers = ThreadPoolExecutor(4, "wait")
 
 
 class Slot:
-    """A descriptor number, the pure facts about it, and the sockets that bring them about."""
+    """A descriptor number, its modelled state, and the sockets that produce it."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.registered = False
         self.armed: Interest | None = None
-        # Directions that were ready at some time since the last event that told of them.
+        # Directions that were ready since the last event that reported them.
         self.was_ready: set[Interest] = set()
         self._begin()
 
@@ -86,20 +83,20 @@ class Slot:
         return self.armed is not None and bool(self.armed & way)
 
     @property
-    def must_be_told(self) -> bool:
-        # A registration that was closed, or given another file, may be told of or not.
+    def must_be_reported(self) -> bool:
+        # A registration that was closed or reused may be reported or not.
         return not self.is_stale and any(self.armed_for(way) for way in self.ready)
 
     @property
-    def may_be_told(self) -> bool:
+    def may_be_reported(self) -> bool:
         return any(self.armed_for(way) for way in self.was_ready)
 
     def take(self, event: Event) -> None:
         """Check that the event agrees with the model, and disarm."""
-        assert self.may_be_told, f"{event} of {self.armed!r}, ready {self.ready}"
+        assert self.may_be_reported, f"{event} of {self.armed!r}, ready {self.ready}"
         assert event.readiness
         for way in DIRECTIONS:
-            if event.readiness & TELLS[way]:
+            if event.readiness & REPORTED_AS[way]:
                 assert self.armed_for(way), f"{event}, asked for {self.armed!r}"
                 self.was_ready.discard(way)
         self.armed = None
@@ -111,7 +108,7 @@ class Slot:
         self.is_open, self.is_stale = False, self.registered
 
     def reuse(self) -> None:
-        """Give the number to a new pair of sockets."""
+        """Reuse the number for a new socket pair."""
         was_stale = self.is_stale
         if not self.registered:
             self.was_ready.clear()
@@ -120,7 +117,7 @@ class Slot:
 
 
 class PollerMachine(RuleBasedStateMachine):
-    """Each rule changes the sockets or the poller, and the model in the same way."""
+    """Each rule changes the sockets or the poller, and the model alike."""
 
     backend: Backend
 
@@ -131,7 +128,7 @@ class PollerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self._tell_all()
+            self._take_all()
             for slot in self.slots:
                 if slot.registered:
                     self.poller.forget(slot.fd)
@@ -190,8 +187,8 @@ class PollerMachine(RuleBasedStateMachine):
 
     @rule(threads=st.integers(2, 4))
     def wait_together(self, threads: int) -> None:
-        """None may be told to a thread that looks while another takes an event."""
-        waits = [crowd.submit(self.poller.wait, 0) for _ in range(threads)]
+        """A thread that polls while another receives may get None."""
+        waits = [receivers.submit(self.poller.wait, 0) for _ in range(threads)]
         for event in [wait.result(20) for wait in waits]:
             if event is not None:
                 self._slot_of(event).take(event)
@@ -199,18 +196,19 @@ class PollerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._expected())
     @rule(threads=st.integers(1, 4))
     def sleep_together(self, threads: int) -> None:
-        """As many events as there are surely to come end as many waits."""
+        """Events that must come end as many waits."""
         count = min(threads, len(self._expected()))
-        waits = [crowd.submit(self.poller.wait, 20) for _ in range(count)]
+        waits = [receivers.submit(self.poller.wait, 20) for _ in range(count)]
         for event in [wait.result(25) for wait in waits]:
             assert event is not None, "an event was lost"
             self._slot_of(event).take(event)
 
     @rule(at=slot, interest=interest)
-    def exchange(self, at: int, interest: Interest) -> None:
+    def rearm_and_wait(self, at: int, interest: Interest) -> None:
         slot = self.slots[at]
         if slot.registered and slot.is_open and not slot.is_stale:
-            event = self.poller.exchange(slot.fd, interest, 0)
+            self.poller.rearm(slot.fd, interest)
+            event = self.poller.wait(0)
             slot.armed = interest
             if event is None:
                 assert not self._expected(), "an event was lost"
@@ -282,13 +280,13 @@ class PollerMachine(RuleBasedStateMachine):
             self.slots[at].reuse()
 
     def _expected(self) -> list[Slot]:
-        return [slot for slot in self.slots if slot.must_be_told]
+        return [slot for slot in self.slots if slot.must_be_reported]
 
     def _slot_of(self, event: Event) -> Slot:
         (found,) = [slot for slot in self.slots if slot.fd == event.fd]
         return found
 
-    def _tell_all(self) -> None:
+    def _take_all(self) -> None:
         while event := self.poller.wait(0):
             self._slot_of(event).take(event)
         assert not self._expected(), "an event was lost"

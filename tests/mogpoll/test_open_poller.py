@@ -1,7 +1,8 @@
-"""Which backend is opened: the platform's own, or the one that the environment names."""
+"""The choice of the backend: the system's own, or the one that the environment names."""
 
 from __future__ import annotations
 
+import errno
 import select
 import subprocess
 import sys
@@ -23,10 +24,10 @@ def test_environment_names_the_backend(backend: Backend, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="counts what Linux lists below /proc")
 def test_backend_is_found_without_a_thread_or_a_descriptor(backend: Backend) -> None:
-    """Who forks later must not have them; libkqueue starts a thread with its first queue."""
+    """The process may fork later; libkqueue starts a thread with its first queue."""
     code = """
 import os
-from mogpoll.poller import find_backend
+from mogpoll.backends import find_backend
 
 def counts():
     return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
@@ -63,8 +64,16 @@ def test_unknown_backend_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, nam
 def test_epoll_cannot_be_had_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOGPOLL_BACKEND", "epoll")
     monkeypatch.delattr(select, "epoll", raising=False)
-    with pytest.raises(OSError, match="no epoll"):
+    with pytest.raises(OSError, match="no epoll") as refused:
         open_poller()
+    assert refused.value.errno == errno.ENOSYS
+
+
+def test_kqueue_cannot_be_had_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(select, "kqueue", raising=False)
+    with pytest.raises(OSError, match="no kqueue") as refused:
+        KqueuePoller()
+    assert refused.value.errno == errno.ENOSYS
 
 
 def test_kqueue_needs_a_kernel_or_a_library(monkeypatch: pytest.MonkeyPatch) -> None:

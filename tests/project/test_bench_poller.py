@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-import json
 import select
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.poller import cycle, memory, pingpong
-from bench.poller.contenders import Mogpoll, backend, bare, bare_name
-from bench.poller.descriptors import pairs, readable
-from bench.poller.findings import cycle_rows, growth_row, memory_rows, pingpong_rows
+from bench.base.goals import Goal
+from bench.poller import cycle, deadlines, memory, pingpong
+from bench.poller.contenders import bare, mogpoll
+from bench.poller.cycle import pairs, readable
 from bench.poller.memory import Growth
-from bench.poller.options import PARTS, parse
 from bench.poller.pingpong import Entry, Score
-from tests.project._tree import ROOT
+from bench.poller.report import (
+    cycle_lines,
+    deadline_lines,
+    growth_line,
+    memory_lines,
+    pingpong_lines,
+)
 from tests.support.waiting import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-@pytest.fixture
-def _children_find_the_bench(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is no part of the wheel: a process imports it from the checkout, where it starts."""
-    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    from bench.poller.contenders import OneShot
 
 
 @pytest.mark.parametrize(("ours_us", "verdict"), [(3.5, "met"), (3.51, "MISSED")])
 def test_cost_on_top_of_epoll_is_judged_by_the_median_of_the_rounds(
     ours_us: float, verdict: str
 ) -> None:
-    row, below = cycle_rows("select.epoll", [ours_us, 99.0, 1.0], [2.0, 2.0, 2.0])
-    assert (row.verdict, below.verdict) == (verdict, "")
-    assert row.figure.startswith(f"{ours_us - 2:.2f} (-1.00-97.00) us")
+    line, below = cycle_lines("select.epoll", [ours_us, 99.0, 1.0], [2.0, 2.0, 2.0])
+    assert (line.verdict, below.verdict) == (verdict, "")
+    assert line.figure.startswith(f"{ours_us - 2:.2f} (-1.00-97.00) us")
 
 
 def test_cost_on_top_of_kqueue_has_no_goal() -> None:
-    assert cycle_rows("select.kqueue", [9.0], [2.0])[0].is_met is None
+    assert next(cycle_lines("select.kqueue", [9.0], [2.0])).is_met is None
 
 
 @pytest.mark.parametrize(("many_us", "verdict"), [(2.4, "met"), (2.42, "MISSED")])
 def test_growth_is_judged_by_the_ratios_of_the_rounds(many_us: float, verdict: str) -> None:
-    assert growth_row("mogpoll", 10, [2.0], [many_us], judged=True).verdict == verdict
-    assert growth_row("mogpoll", 10, [2.0], [many_us], judged=False).verdict == ""
+    assert growth_line("mogpoll", 10, [2.0], [many_us], Goal("growth", 1.2)).verdict == verdict
+    assert growth_line("mogpoll", 10, [2.0], [many_us], None).verdict == ""
 
 
 @pytest.mark.parametrize(
@@ -53,34 +54,32 @@ def test_growth_is_judged_by_the_ratios_of_the_rounds(many_us: float, verdict: s
 def test_memory_is_judged_at_its_worst_size_and_by_either_measure(
     worst: Growth, verdict: str
 ) -> None:
-    row, _ = memory_rows("epoll", {10: Growth(1, 1), 11: worst, 12: Growth(1, 1)})
-    assert row.verdict == verdict
+    line, _ = memory_lines("epoll", {10: Growth(1, 1), 11: worst, 12: Growth(1, 1)})
+    assert line.verdict == verdict
+
+
+@pytest.mark.parametrize(("limited_us", "verdict"), [(7.0, "met"), (7.1, "MISSED")])
+def test_deadline_is_judged_by_what_it_adds_to_a_step(limited_us: float, verdict: str) -> None:
+    line, *rest = deadline_lines([limited_us], [2.0], [4.0], 9.0)
+    assert line.verdict == verdict
+    assert rest[-1].figure == "9.00 us"
+
+
+def test_all_deadlines_pass_and_busy_tasks_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "MANY", 40)
+    monkeypatch.setattr(deadlines, "_SHORT_S", 0.3)
+    limited, free = deadlines.compare(2, 100)
+    assert len(limited) == len(free) == 2
+    assert min(*limited, *free, deadlines.passing_us(), deadlines.asyncio_us(20)) > 0
 
 
 def test_pingpong_is_set_beside_the_bare_calls_with_one_thread() -> None:
-    ours, base = Entry(Mogpoll, "mogpoll", 8), Entry(bare, "select.epoll", 1)
+    ours, base = str(Entry(mogpoll, "mogpoll", 8)), str(Entry(bare, "select.epoll", 1))
     scores = {ours: [Score(100, 1.0, 0.002)], base: [Score(200, 2.0, 0.002)]}
-    _, row, base_row = pingpong_rows("select.epoll", scores)
-    assert base_row.figure.endswith("base")
-    assert row.what == "  mogpoll, 8 threads"
-    assert row.figure.split() == ["100/s", "20.00", "us", "CPU", "2.00", "(2.00-2.00)", "x"]
-
-
-def test_all_parts_unless_told_otherwise() -> None:
-    assert parse([]).parts == list(PARTS)
-    assert parse(["--quick", "--rounds", "5", "--parts", "memory,cycle"]).parts == [
-        "memory",
-        "cycle",
-    ]
-
-
-@pytest.mark.parametrize("wrong", [["--parts", "growth,sleep"], ["--rounds", "0"]])
-def test_options_that_make_no_sense_are_refused(
-    wrong: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        parse(wrong)
-    assert "error" in capsys.readouterr().err
+    _, line, base_line = pingpong_lines(scores, base)
+    assert base_line.figure.endswith("base")
+    assert line.what == "  mogpoll, 8 threads"
+    assert line.figure.split() == ["100/s", "20.00", "us", "CPU", "2.00", "(2.00-2.00)", "x"]
 
 
 @pytest.mark.parametrize(("ready", "registered"), [(1, 1), (3, 10), (4, 4)])
@@ -93,8 +92,8 @@ def test_as_many_descriptors_are_readable_as_asked_for(ready: int, registered: i
         assert sorted(fd for fd, _ in poll.poll(0)) == sorted(full)
 
 
-@pytest.mark.parametrize("make", [Mogpoll, bare], ids=["mogpoll", "bare"])
-def test_a_cycle_leaves_the_descriptor_armed(make: type[Mogpoll]) -> None:
+@pytest.mark.parametrize("make", [mogpoll, bare], ids=["mogpoll", "bare"])
+def test_a_cycle_leaves_the_descriptor_armed(make: Callable[[], OneShot]) -> None:
     with pairs(1) as [(one, other)]:
         contender = make()
         contender.add([one.fileno()])
@@ -112,29 +111,14 @@ def test_cost_is_measured_in_every_round() -> None:
     assert min(ours + theirs) > 0
 
 
-@pytest.mark.parametrize("entry", pingpong.entries(many=4), ids=lambda e: f"{e.name}-{e.threads}")
+@pytest.mark.parametrize("entry", pingpong.entries(many=4), ids=str)
 def test_ball_is_bounced_by_every_contender(entry: Entry) -> None:
     score = pingpong.play(entry, seconds=0.1, count=20)
     assert score.events > 20
     assert 0 < score.cpu_us < score.wall_s * 1e6
 
 
-@pytest.mark.usefixtures("_children_find_the_bench")
 def test_memory_of_a_registration_is_within_its_goal() -> None:
     found = memory.measure(4000)
-    # A number and its place in a table are there at least.
+    # At least the numbers and their table are there.
     assert 32 < found.allocated <= 200
-
-
-@pytest.mark.usefixtures("_children_find_the_bench")
-def test_one_command_prints_and_writes_what_it_found(tmp_path: Path) -> None:
-    file = tmp_path / "found.json"
-    argv = [sys.executable, "-m", "bench.poller", "--quick", "--parts", "cycle"]
-    done = subprocess.run(
-        [*argv, "--json", str(file)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    written = json.loads(file.read_text())
-    assert written["header"]["backend"] == backend()
-    what = [each["what"] for each in written["results"]]
-    assert what == [f"wait and rearm, on top of {bare_name()}", f"{bare_name()} alone"]
-    assert all(each in done.stdout for each in what)

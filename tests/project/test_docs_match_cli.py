@@ -1,4 +1,4 @@
-"""The documents speak of every option there is, and of no other."""
+"""The documents mention all options, and no others."""
 
 from __future__ import annotations
 
@@ -21,15 +21,23 @@ _INLINE = re.compile(r"`([^`\n]+)`")
 
 @pytest.fixture(scope="module")
 def options() -> set[str]:
-    """Ask the installed program which long options it shows."""
+    """Return the long options in the help of the installed program, and of its commands."""
+    return {
+        option
+        for command in ([], ["top"], ["scrub"], ["device"], ["check-disks"])
+        for option in options_in_help_of(*command)
+    }
+
+
+def options_in_help_of(*command: str) -> list[str]:
     shown = subprocess.run(
-        [sys.executable, "-m", "mogstored", "--help"],
+        [sys.executable, "-m", "mogstored", *command, "--help"],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
     )
-    return set(_OPTION.findall(shown.stdout))
+    return _OPTION.findall(shown.stdout)
 
 
 def options_written_for_mogstored(text: str) -> set[str]:
@@ -45,7 +53,8 @@ def options_written_for_mogstored(text: str) -> set[str]:
 def _mogstored_arguments(code: str) -> str:
     words = code.partition(" #")[0].split()
     for position, word in enumerate(words, start=1):
-        if re.search(r"(^|[/=])mogstored$", word):
+        is_unit = words[position - 2 : position - 1] == ["-u"]
+        if re.search(r"(^|[/=])mogstored$", word) and not is_unit:
             return " ".join(words[position:])
     return ""
 
@@ -73,6 +82,7 @@ $ mogstored --first DIR \\
 ExecStart=/usr/bin/mogstored --unit
 python -m mogstored --module   # --comment
 pip install --not-ours mogstored
+journalctl -u mogstored --not-ours
 ```
 """
     expected = {"--inline", "--span", "--first", "--continued", "--unit", "--module"}

@@ -1,4 +1,4 @@
-"""The FreeBSD port: filled in from an sdist, complete, and with a working rc script."""
+"""The FreeBSD ports: filled in from sdists, complete; the node's rc script works."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -19,8 +20,8 @@ import pytest
 
 import mogstored
 from tests.project._tree import ROOT
+from tests.project.test_distributions import built
 from tests.project.test_makefile import MAKES, make
-from tests.project.test_packaging import build
 from tests.support.http import Client, compose
 from tests.support.processes import is_gone
 from tests.support.upgrades import free_address
@@ -34,11 +35,14 @@ SKELETON = FREEBSD / "py-mogstored"
 RC_SCRIPT = SKELETON / "files" / "mogstored.in"
 SUBR = ROOT / "tests" / "support" / "rc.subr"
 
-# Where ports keep what the node needs (freshports.org).
+# The ports of the node's dependencies (freshports.org).
 ORIGINS = {
     "hatchling": "devel/py-hatchling",
+    "mogpoll": "devel/py-mogpoll",
     "httptools": "www/py-httptools",
+    "prometheus-client": "net-mgmt/py-prometheus-client",
     "psutil": "sysutils/py-psutil",
+    "python-json-logger": "devel/py-python-json-logger",
     "setproctitle": "devel/py-setproctitle",
 }
 
@@ -49,26 +53,36 @@ def variable(name: str, text: str) -> str:
     return " ".join(str(value).replace("\\\n", " ").split())
 
 
-# What `make port` makes.
+# The output of `make port`.
+
+
+NAMES = {"mogpoll": "devel", "mogstored": "sysutils"}
 
 
 @pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("sdist", tmp_path_factory.mktemp("sdist"))
+def sdists(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    into = tmp_path_factory.mktemp("sdists")
+    built(into)
+    return into
 
 
 @pytest.fixture(params=MAKES)
-def port(request: pytest.FixtureRequest, sdist: Path, tmp_path: Path) -> Path:
-    """Make the port by each make that is here, from a copy of what is needed for that."""
+def ports(request: pytest.FixtureRequest, sdists: Path, tmp_path: Path) -> Path:
+    """Make the ports by each make that is here, from a copy of what is needed for that."""
     folder = tmp_path / "packaging" / "freebsd"
     shutil.copytree(FREEBSD, folder)
-    made = make(request.param, folder, "port", f"SDIST={sdist}", f"PYTHON={sys.executable}")
+    made = make(request.param, folder, "port", f"SDISTS={sdists}", f"PYTHON={sys.executable}")
     assert made.returncode == 0, made.stdout
-    assert (tmp_path / "dist" / sdist.name).read_bytes() == sdist.read_bytes()
-    return tmp_path / "dist" / "freebsd" / "sysutils" / "py-mogstored"
+    return tmp_path / "dist" / "freebsd"
 
 
-def test_port_is_filled_in(port: Path, sdist: Path) -> None:
+def sdist_of(name: str, sdists: Path) -> Path:
+    return sdists / f"{name}-{mogstored.__version__}.tar.gz"
+
+
+@pytest.mark.parametrize(("name", "category"), NAMES.items())
+def test_ports_are_filled_in(name: str, category: str, ports: Path, sdists: Path) -> None:
+    port, sdist = ports / category / f"py-{name}", sdist_of(name, sdists)
     makefile = (port / "Makefile").read_text()
     assert variable("DISTVERSION", makefile) == mogstored.__version__
     time, *rest = (port / "distinfo").read_text().splitlines()
@@ -78,55 +92,68 @@ def test_port_is_filled_in(port: Path, sdist: Path) -> None:
         f"SHA256 ({sdist.name}) = {hashlib.sha256(content).hexdigest()}",
         f"SIZE ({sdist.name}) = {len(content)}",
     ]
+    assert (ports.parent / sdist.name).read_bytes() == content
     assert not [path for path in port.rglob("*") if re.search(r"@[A-Z]+@", path.name)]
     assert "@" not in re.sub(r"@(\$\{PY_FLAVOR\}|FreeBSD\.org)", "", makefile)
 
 
-def test_port_is_complete(port: Path) -> None:
-    made = {path.relative_to(port).as_posix() for path in port.rglob("*") if path.is_file()}
+def test_ports_are_complete(ports: Path) -> None:
+    made = {path.relative_to(ports).as_posix() for path in ports.rglob("*") if path.is_file()}
+    both = ("Makefile", "distinfo", "pkg-descr")
+    files = ("mogstored.in", "mogstored.conf.sample", "pkg-message.in")
     assert made == {
-        "Makefile",
-        "distinfo",
-        "pkg-descr",
-        "pkg-plist",
-        "UIDs",
-        "GIDs",
-        "files/mogstored.in",
-        "files/mogstored.conf.sample",
-        "files/pkg-message.in",
+        *(f"devel/py-mogpoll/{name}" for name in both),
+        *(f"sysutils/py-mogstored/{name}" for name in (*both, "pkg-plist", "UIDs", "GIDs")),
+        *(f"sysutils/py-mogstored/files/{name}" for name in files),
     }
+
+
+@pytest.mark.skipif(not MAKES, reason="no make on this system")
+def test_sdists_may_be_where_they_are_kept(sdists: Path, tmp_path: Path) -> None:
+    folder, dist = tmp_path / "packaging" / "freebsd", tmp_path / "dist"
+    shutil.copytree(FREEBSD, folder)
+    shutil.copytree(sdists, dist)
+    made = make(MAKES[0], folder, "port", f"SDISTS={dist}", f"PYTHON={sys.executable}")
+    assert made.returncode == 0, made.stdout
+    assert (dist / "freebsd" / "devel" / "py-mogpoll" / "distinfo").exists()
 
 
 @pytest.mark.skipif(not MAKES, reason="no make on this system")
 def test_file_that_is_no_sdist_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "packaging" / "freebsd"
     shutil.copytree(FREEBSD, folder)
-    other = tmp_path / "mogstored-latest.tar.gz"
-    other.write_bytes(b"")
-    made = make(MAKES[0], folder, "port", f"SDIST={other}", f"PYTHON={sys.executable}")
+    (tmp_path / "mogpoll-latest.tar.gz").write_bytes(b"")
+    made = make(MAKES[0], folder, "port", f"SDISTS={tmp_path}", f"PYTHON={sys.executable}")
     assert made.returncode != 0
-    assert "mogstored-latest.tar.gz is not named like an sdist" in made.stdout
+    assert "mogpoll-latest.tar.gz is not named like an sdist" in made.stdout
 
 
-# What the port says.
+# The contents of the ports.
 
 
-def project() -> dict[str, list[str]]:
-    whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
+def requirements(name: str, sdists: Path) -> dict[str, list[str]]:
+    """Return what an index's sdist of that name requires, as its metadata has it."""
+    with tarfile.open(sdist_of(name, sdists)) as archive:
+        file = archive.extractfile(f"{name}-{mogstored.__version__}/pyproject.toml")
+        assert file is not None
+        whole = tomllib.loads(file.read().decode())
     return {
         "RUN_DEPENDS": whole["project"]["dependencies"],
         "BUILD_DEPENDS": whole["build-system"]["requires"],
     }
 
 
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["RUN_DEPENDS", "BUILD_DEPENDS"])
-def test_every_dependency_has_its_port(kind: str) -> None:
+def test_every_dependency_has_its_port(kind: str, name: str, sdists: Path) -> None:
     wanted = [
-        f"${{PYTHON_PKGNAMEPREFIX}}{requirement}:{ORIGINS[name]}@${{PY_FLAVOR}}"
-        for requirement in project()[kind]
-        for name in [requirement.partition(">=")[0]]
+        f"${{PYTHON_PKGNAMEPREFIX}}{required.replace('==', '>=')}:{ORIGINS[port]}@${{PY_FLAVOR}}"
+        for required in requirements(name, sdists)[kind]
+        for port in re.findall(r"^[\w-]+", required)
     ]
-    assert variable(kind, (SKELETON / "Makefile.in").read_text()).split() == wanted
+    makefile = (FREEBSD / f"py-{name}" / "Makefile.in").read_text()
+    makefile = makefile.replace("@VERSION@", mogstored.__version__)
+    assert (variable(kind, makefile).split() if f"{kind}=" in makefile else []) == sorted(wanted)
 
 
 def test_python_is_as_new_as_the_node_needs() -> None:
@@ -141,7 +168,7 @@ def test_what_the_wheel_does_not_install_is_listed() -> None:
     assert variable("USE_PYTHON", makefile) == "autoplist pep517"
     assert variable("USE_RC_SUBR", makefile) == "mogstored"
     installed = re.findall(r"\$\{FILESDIR\}/(\S+) \$\{STAGEDIR\}\$\{PREFIX\}/(\S+)", makefile)
-    staged = re.findall(r"\$\{MKDIR\} \$\{STAGEDIR\}\$\{(\w+)\}", makefile)
+    staged = re.findall(r"\$\{MKDIR\} \$\{STAGEDIR\}\$\{(\w+DATA)\}", makefile)
     listed = (SKELETON / "pkg-plist").read_text().splitlines()
     assert listed == [
         *(f"@sample {folder}/{name}" for name, folder in installed),
@@ -150,9 +177,20 @@ def test_what_the_wheel_does_not_install_is_listed() -> None:
     assert all((SKELETON / "files" / name).exists() for name, _ in installed)
 
 
-def test_shared_data_of_the_wheel_is_where_ports_look(tmp_path: Path) -> None:
+def test_examples_are_those_of_the_sdist(sdists: Path) -> None:
+    makefile = (SKELETON / "Makefile.in").read_text()
+    name = variable("PORTEXAMPLES", makefile)
+    assert variable("OPTIONS_DEFINE", makefile) == "EXAMPLES"
+    assert f"cd ${{WRKSRC}}/packaging && ${{COPYTREE_SHARE}} {name} ${{STAGEDIR}}" in makefile
+    with tarfile.open(sdist_of("mogstored", sdists)) as archive:
+        assert any(f"/packaging/{name}/" in path for path in archive.getnames())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shared_data_of_the_wheel_is_where_ports_look(name: str, sdists: Path) -> None:
     # Mk/Uses/python.mk knows share/ below the prefix, and the pages that are compressed.
-    wheel = zipfile.ZipFile(build("wheel", tmp_path))
+    (path,) = sdists.glob(f"{name}-*.whl")
+    wheel = zipfile.ZipFile(path)
     shared = [name for name in wheel.namelist() if ".data/" in name]
     assert shared
     assert all(re.search(r"\.data/data/share/", name) for name in shared)
@@ -179,29 +217,36 @@ def test_user_and_group_are_described() -> None:
     assert (SKELETON / "GIDs").read_text() == f"{group}:*:{gid}:\n"
 
 
-def test_description_is_in_the_form_that_portlint_wants() -> None:
-    lines = (SKELETON / "pkg-descr").read_text().splitlines()
+@pytest.mark.parametrize("name", NAMES)
+def test_description_is_in_the_form_that_portlint_wants(name: str) -> None:
+    folder = FREEBSD / f"py-{name}"
+    lines = (folder / "pkg-descr").read_text().splitlines()
     assert max(map(len, lines)) <= 80
-    comment = variable("COMMENT", (SKELETON / "Makefile.in").read_text())
+    comment = variable("COMMENT", (folder / "Makefile.in").read_text())
     assert len(comment) <= 70
     assert re.fullmatch(r"[A-Z].*[^.]", comment)
     assert comment.split()[0] not in {"A", "An", "The"}
 
 
-def test_makefile_is_in_the_order_that_portlint_wants() -> None:
-    names = re.findall(r"^([A-Z_]+)=", (SKELETON / "Makefile.in").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("name", NAMES)
+def test_makefile_is_in_the_order_that_portlint_wants(name: str) -> None:
+    makefile = (FREEBSD / f"py-{name}" / "Makefile.in").read_text()
+    names = re.findall(r"^([A-Z_]+)=", makefile, re.MULTILINE)
     order = (
         "PORTNAME DISTVERSION CATEGORIES MASTER_SITES PKGNAMEPREFIX MAINTAINER COMMENT WWW "
         "LICENSE LICENSE_FILE BUILD_DEPENDS RUN_DEPENDS USES USE_PYTHON USE_RC_SUBR "
-        "CONFLICTS_INSTALL NO_ARCH SUB_FILES SUB_LIST PLIST_SUB USERS GROUPS MOGDATA"
+        "CONFLICTS_INSTALL NO_ARCH SUB_FILES SUB_LIST PLIST_SUB USERS GROUPS MOGDATA "
+        "PORTEXAMPLES OPTIONS_DEFINE"
     )
-    assert names == order.split()
+    assert names == [name for name in order.split() if name in names]
+    assert variable("CATEGORIES", makefile).split()[0] == NAMES[name]
 
 
 def test_sample_configuration_is_valid(tmp_path: Path) -> None:
     sample = (SKELETON / "files" / "mogstored.conf.sample").read_text()
     config = tmp_path / "mogstored.conf"
-    config.write_text(sample.replace("/var/mogdata", "/"))
+    (tmp_path / "dev1").mkdir()
+    config.write_text(sample.replace("/var/mogdata", str(tmp_path)))
     asked = subprocess.run(
         [sys.executable, "-P", "-m", "mogstored", "--config", config, "--check-config"],
         capture_output=True,
@@ -245,11 +290,11 @@ class Service:
         self.configure()
         self.rc_conf.write_text("mogstored_enable=YES\nmogstored_upgrade_wait=1\n")
         # As pip and ports install it.
-        program = folder / "bin" / "mogstored"
-        program.write_text(
+        self.program = folder / "bin" / "mogstored"
+        self.program.write_text(
             f"#!{sys.executable}\nimport sys\nfrom mogstored.cli import main\nsys.exit(main())\n"
         )
-        program.chmod(0o755)
+        self.program.chmod(0o755)
         self.script = folder / "mogstored"
         self.script.write_text(self._filled_in(RC_SCRIPT.read_text()))
 
@@ -390,18 +435,29 @@ def test_upgrade_to_a_wrong_configuration_is_not_begun(running: Service) -> None
 
 def test_upgrade_that_fails_leaves_the_node_as_it_was(running: Service) -> None:
     pid = running.pid()
-    # Of another program by the time that it is to be bound.
+    # A version that passes its check, and does not start.
+    program = running.program.read_text()
+    broken = program.replace("sys.exit(main())", "sys.exit('--check-config' not in sys.argv)")
+    running.program.write_text(broken)
+    script = running.script
+    script.write_text(script.read_text().replace("patience=30", "patience=3"))
+    done = running.run("upgrade")
+    assert done.returncode == 1
+    assert f"no new process came to serve; pid {pid} goes on" in done.stdout
+    wait_until(lambda: running.is_led_by(pid), "the old one leads")
+    assert running.serves()
+    assert running.run("status").returncode == 0
+
+
+def test_upgrade_to_an_address_in_use_is_not_begun(running: Service) -> None:
+    pid = running.pid()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         running.configure(f"mgmtlisten = 127.0.0.1:{taken.getsockname()[1]}")
-        script = running.script
-        script.write_text(script.read_text().replace("patience=30", "patience=3"))
         done = running.run("upgrade")
-        assert done.returncode == 1
-        assert f"no new process came to serve; pid {pid} goes on" in done.stdout
-        # Taken until the end: a new process may be so late that it tries only now.
-        wait_until(lambda: running.is_led_by(pid), "the old one leads")
-        assert running.serves()
-        assert running.run("status").returncode == 0
+    assert done.returncode == 1
+    assert "mgmtlisten = 127.0.0.1:" in done.stdout
+    assert "Upgrading" not in done.stdout
+    assert (running.pid(), running.serves()) == (pid, True)
 
 
 def test_nothing_is_upgraded_while_nothing_runs(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""The Makefile is read by GNU make and BSD make alike, and refuses a poor Python with advice."""
+"""GNU make and BSD make read the Makefile, which refuses an unsuitable Python with advice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not MAKES, reason="no make on this system")
 
 
 def make(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run make in a folder of its own, as if no other make had started this suite."""
+    """Run make in a folder of its own, without the variables of an outer make."""
     clean = {name: value for name, value in os.environ.items() if "MAKE" not in name}
     return subprocess.run(
         [program, *arguments],
@@ -51,18 +51,18 @@ def fake_python(folder: Path, script: str) -> Path:
         "run",
         "test",
         "kqueue",
+        "free-threaded",
         "lint",
         "types",
         "bench",
         "bench-budgets",
-        "bench-life",
         "bench-quick",
-        "bench-growth",
-        "bench-large",
-        "bench-balance",
-        "bench-poller",
-        "bench-isolation",
         "clean",
+        "dist",
+        "probe",
+        "sbom",
+        "smoke",
+        "version",
     ],
 )
 def test_target_can_be_made(program: str, target: str, folder: Path) -> None:
@@ -76,6 +76,16 @@ def test_run_serves_where_its_curl_lines_point(program: str, folder: Path) -> No
     assert "curl -i http://127.0.0.9:1/dev1/0/000/000/0000000001.fid" in planned
     assert "--docroot elsewhere" in planned
     assert "--httplisten 127.0.0.9:1" in planned
+
+
+@pytest.mark.parametrize("program", MAKES)
+def test_tag_of_another_version_is_refused(program: str, folder: Path) -> None:
+    (folder / "mogstored").mkdir()
+    (folder / "mogstored" / "__init__.py").write_text('__version__ = "3.2.1"\n')
+    assert make(program, folder, "version", "TAG=v3.2.1").returncode == 0
+    refused = make(program, folder, "version", "TAG=v3.2.0")
+    assert refused.returncode != 0
+    assert "the tag v3.2.0 is not v3.2.1" in refused.stdout
 
 
 @pytest.mark.parametrize("program", MAKES)

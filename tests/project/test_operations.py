@@ -1,24 +1,23 @@
-"""The document on operations shows what the node says, on port 7501 and in its log."""
+"""docs/operations.md agrees with the sidechannel and with the log."""
 
 from __future__ import annotations
 
-import ast
+import importlib.util
 import re
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.project._tree import ROOT, modules_of
+from tests.project._tree import ROOT
 from tests.support.daemon import Node
 from tests.support.sidechannel import manage
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 DOCUMENT = (ROOT / "docs" / "operations.md").read_text()
-
-_LEVELS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
-_PLACEHOLDER = re.compile(r"%[srdg]")
+SCRIPT = ROOT / "packaging" / "docs" / "messages.py"
 
 
 def table(*header: str) -> list[list[str]]:
@@ -33,35 +32,91 @@ def table(*header: str) -> list[list[str]]:
     return rows
 
 
-def logged() -> Iterator[str]:
-    """Find the texts of all log messages in both packages."""
-    for path in modules_of("mogstored") + modules_of("mogpoll"):
-        for node in ast.walk(ast.parse((ROOT / path).read_text())):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-                continue
-            if node.func.attr in _LEVELS and ast.unparse(node.func.value) == "_log":
-                yield from (
-                    argument.value
-                    for argument in node.args[:2]
-                    if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
-                )
+@pytest.fixture(scope="module")
+def script() -> Any:
+    spec = importlib.util.spec_from_file_location("messages", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
-def pattern(text: str) -> re.Pattern[str]:
-    parts = _PLACEHOLDER.split(text)
-    return re.compile(".+".join(re.escape(part) for part in parts))
+def test_every_message_of_the_code_is_in_the_table() -> None:
+    """The output has the texts for which code and entries differ."""
+    checked = subprocess.run(
+        [sys.executable, "-P", SCRIPT, "--check"], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
-MESSAGES = [pattern(text) for text in logged() if _PLACEHOLDER.sub("", text).strip(" :/")]
+CALLS = """
+_log.warning("%s is odd", 1)
+_log.info("a", "b")
+_log.debug("never written")
+_log.log(NOTICE, "of note")
+_log.exception("gone")
+_failures.error("rare")
+log_exception("failed")
+LOSS = "lost"
+logging.LogRecord("mogstored", logging.WARNING, "", 0, LOSS, (), None)
+parser.error("not logged")
+raise ConfigError(f"{name}: no {thing}")
+"""
 
 
-@pytest.mark.parametrize("line", [row[0] for row in table("line", "meaning")])
-def test_log_line_is_one_of_the_nodes(line: str) -> None:
-    assert [message.pattern for message in MESSAGES if message.fullmatch(line)] != []
+def source_of(script: Any, code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    for package in ("mogpoll", "mogstored"):
+        (tmp_path / package).mkdir()
+    (tmp_path / "mogpoll" / "a.py").write_text("_failures = RareLog()")
+    (tmp_path / "mogstored" / "b.py").write_text(code)
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    return script.Source()
 
 
-def test_line_that_nobody_writes_is_noticed() -> None:
-    assert not [message for message in MESSAGES if message.fullmatch("the node is unwell")]
+def test_every_way_of_logging_is_found(
+    script: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = source_of(script, CALLS, monkeypatch, tmp_path)
+    assert [(message.level, text) for text, message in source.logged()] == [
+        ("warning", "%s is odd"),
+        ("info", "a"),
+        ("notice", "of note"),
+        ("error", "gone"),
+        ("error", "rare"),
+        ("error", "failed"),
+        ("warning", "lost"),
+    ]
+    assert [text for text, _ in source.refused()] == ["%s: no %s"]
+
+
+def test_message_that_is_no_literal_is_refused(
+    script: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = source_of(script, "_log.error(text)", monkeypatch, tmp_path)
+    with pytest.raises(ValueError, match=r"mogstored/b\.py:1"):
+        list(source.logged())
+
+
+def test_difference_of_code_and_entries_has_the_text(
+    script: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = source_of(script, '_log.error("new text")', monkeypatch, tmp_path)
+    entries = {
+        "messages": {
+            "": [{"text": "old text", "values": [[1, "two words", "a reason of five words"]]}]
+        },
+        "refusals": {},
+    }
+    found = {"messages": dict(source.logged()), "refusals": {}}
+    assert [
+        fault.rpartition(": ")[2] for fault in script._differences(entries, found, source)
+    ] == [
+        "new text",
+        "old text",
+        "a reason of five words",
+    ]
 
 
 @pytest.fixture(scope="module")

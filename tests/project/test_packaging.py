@@ -1,4 +1,4 @@
-"""What is built, what is installed, and that the suite runs against the latter."""
+"""The node as a clone builds it, and the installed packages, which the suite runs against."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ import pytest
 
 import mogpoll
 import mogstored
-from tests.project._tree import ROOT
+from tests.project._tree import ROOT, modules_of
 
 in_tox = pytest.mark.skipif(
     "TOX_ENV_NAME" not in os.environ, reason="only tox installs the wheel before the tests"
 )
+
+# Where the wheel has the packages.
+PLACES = [("mogpoll", "mogstored/vendor/"), ("mogstored", "")]
+PAGE_SUFFIXES = {".html", ".css", ".js"}
 
 
 def build(kind: str, into: Path) -> Path:
@@ -84,10 +88,12 @@ def test_installed_version_is_the_packages_own() -> None:
     assert metadata.version("mogstored") == mogstored.__version__
 
 
-def test_wheel_holds_the_two_packages_and_what_is_shared(wheel: zipfile.ZipFile) -> None:
+def test_wheel_holds_nothing_at_the_top_that_is_mogpolls(wheel: zipfile.ZipFile) -> None:
     top_level = {name.partition("/")[0] for name in wheel.namelist()}
     stem = f"mogstored-{mogstored.__version__}"
-    assert top_level == {"mogpoll", "mogstored", f"{stem}.dist-info", f"{stem}.data"}
+    data = {f"{stem}.dist-info", f"{stem}.data"}
+    assert top_level == {"mogstored", "mogstored-vendor.pth", *data}
+    assert wheel.read("mogstored-vendor.pth") == b"mogstored/vendor\n"
 
 
 def test_wheel_shares_manual_pages_and_completions(wheel: zipfile.ZipFile) -> None:
@@ -96,22 +102,32 @@ def test_wheel_shares_manual_pages_and_completions(wheel: zipfile.ZipFile) -> No
     assert shared == {
         "man/man1/mogstored.1",
         "man/man5/mogstored.conf.5",
-        "man/man7/mogpoll.7",
         "bash-completion/completions/mogstored",
         "zsh/site-functions/_mogstored",
         "mogstored/mogstored.csh",
     }
 
 
-@pytest.mark.parametrize("package", ["mogpoll", "mogstored"])
-def test_wheel_holds_every_module_of_the_checkout(package: str, wheel: zipfile.ZipFile) -> None:
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
+@pytest.mark.parametrize(("package", "folder"), PLACES)
+def test_wheel_holds_every_module_of_the_checkout(
+    package: str, folder: str, wheel: zipfile.ZipFile
+) -> None:
+    modules = {folder + path.as_posix() for path in modules_of(package)}
     assert modules <= set(wheel.namelist())
 
 
-@pytest.mark.parametrize("package", ["mogpoll", "mogstored"])
-def test_wheel_marks_the_package_as_typed(package: str, wheel: zipfile.ZipFile) -> None:
-    assert f"{package}/py.typed" in wheel.namelist()
+def test_wheel_holds_the_parts_of_the_status_page(wheel: zipfile.ZipFile) -> None:
+    folder = "mogstored/admin/page"
+    parts = {path.name for path in (ROOT / folder).iterdir() if path.suffix in PAGE_SUFFIXES}
+    assert {"page.html", "page.css", "page.js"} <= parts
+    assert {f"{folder}/{name}" for name in parts} <= set(wheel.namelist())
+
+
+@pytest.mark.parametrize(("package", "folder"), PLACES)
+def test_wheel_marks_the_package_as_typed(
+    package: str, folder: str, wheel: zipfile.ZipFile
+) -> None:
+    assert f"{folder}{package}/py.typed" in wheel.namelist()
 
 
 def test_wheel_carries_the_licence(wheel: zipfile.ZipFile) -> None:
@@ -135,12 +151,22 @@ def test_metadata_says(field: str, value: str, wheel: zipfile.ZipFile) -> None:
     assert headers(wheel)[field] == value
 
 
-def test_metadata_asks_for_the_three_libraries(wheel: zipfile.ZipFile) -> None:
-    required = {line.partition(">=")[0] for line in headers(wheel).get_all("Requires-Dist", [])}
-    assert required == {"httptools", "psutil", "setproctitle"}
+def test_metadata_asks_for_rich_only_for_the_live_view(wheel: zipfile.ZipFile) -> None:
+    lines = headers(wheel).get_all("Requires-Dist", [])
+    assert [line for line in lines if "extra ==" in line] == ["rich>=13.0; extra == 'top'"]
 
 
-@pytest.mark.parametrize("folder", ["man", "completions", "systemd", "debian", "freebsd"])
+def test_metadata_asks_for_the_libraries(wheel: zipfile.ZipFile) -> None:
+    lines = headers(wheel).get_all("Requires-Dist", [])
+    required = {line.partition(">=")[0] for line in lines if "extra ==" not in line}
+    assert required == {
+        *("httptools", "prometheus-client", "psutil", "python-json-logger", "setproctitle"),
+    }
+
+
+@pytest.mark.parametrize(
+    "folder", ["man", "completions", "systemd", "debian", "freebsd", "monitoring", "vendor"]
+)
 def test_sdist_carries_all_of_packaging(folder: str, sdist_names: set[str]) -> None:
     if shutil.which("git") is None:
         pytest.skip("git, which knows the files that belong to it, is not installed")
@@ -152,7 +178,7 @@ def test_sdist_carries_all_of_packaging(folder: str, sdist_names: set[str]) -> N
         text=True,
     )
     if tracked.returncode:
-        pytest.skip("not a clone, so nobody knows which files belong to it")
+        pytest.skip("not a clone: git cannot list its files")
     assert set(tracked.stdout.splitlines()) <= sdist_names
 
 

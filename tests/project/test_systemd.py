@@ -1,4 +1,4 @@
-"""The systemd units: well made, tight, and yet wide enough for all that a node does."""
+"""The systemd units: valid, strict, and sufficient for everything that a node does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.processes import is_gone
 from tests.support.service_manager import ServiceManager
 from tests.support.sidechannel import manage
 from tests.support.upgrades import Generations, free_address
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SYSTEMD = ROOT / "packaging" / "systemd"
 SERVICE, SOCKET = SYSTEMD / "mogstored.service", SYSTEMD / "mogstored.socket"
 UPGRADE = SYSTEMD / "mogstored-upgrade"
-# Of 10, which is no protection at all.
+# Of 10, which stands for no protection.
 MAX_EXPOSURE = 3.0
 
 
@@ -59,7 +59,7 @@ def test_units_are_well_made(units: list[str]) -> None:
         text=True,
         check=False,
     )
-    # What is wrong with other units of the machine is not said of these.
+    # Faults of the machine's other units do not count.
     ours = [line for line in verified.stderr.splitlines() if "mogstored" in line]
     assert ours == []
 
@@ -85,9 +85,51 @@ def test_service_and_socket_and_example_agree_on_ports() -> None:
 
 
 def test_docroot_may_be_written() -> None:
-    told = sandbox.directives(str(SERVICE))
-    assert told["ProtectSystem"] == ["strict"]
-    assert told["ReadWritePaths"] == told["RequiresMountsFor"] == ["/var/mogdata"]
+    unit = sandbox.directives(str(SERVICE))
+    assert unit["ProtectSystem"] == ["strict"]
+    assert unit["ReadWritePaths"] == unit["RequiresMountsFor"] == ["/var/mogdata"]
+
+
+def test_user_and_docroot_are_those_of_the_unit() -> None:
+    unit = sandbox.directives(str(SERVICE))
+    user = (SYSTEMD / "sysusers.conf").read_text().splitlines()[-1]
+    folder = (SYSTEMD / "tmpfiles.conf").read_text().splitlines()[-1]
+    (name,), (docroot,) = unit["User"], unit["ReadWritePaths"]
+    assert unit["Group"] == [name]
+    assert re.fullmatch(rf'u {name} - "[^"]+" {docroot}', user)
+    assert folder == f"d {docroot} :0755 :{name} :{name} -"
+
+
+def test_options_may_come_from_the_environment() -> None:
+    unit = sandbox.directives(str(SERVICE))
+    assert unit["EnvironmentFile"] == ["-/etc/default/mogstored"]
+    assert unit["Environment"] == ["MOGSTORED_OPTIONS="]
+    assert unit["ExecStart"][0].endswith(" $MOGSTORED_OPTIONS")
+
+
+@needs("systemd-tmpfiles")
+@needs("systemd-sysusers")
+def test_user_and_docroot_are_made_and_a_docroot_that_is_there_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    if os.geteuid():
+        pytest.skip("only root makes users")
+    (tmp_path / "etc").mkdir()
+
+    def make() -> tuple[int, int]:
+        for tool, name in (("systemd-sysusers", "sysusers"), ("systemd-tmpfiles", "tmpfiles")):
+            command = [tool, f"--root={tmp_path}", str(SYSTEMD / f"{name}.conf")]
+            command[1:1] = ["--create"] if name == "tmpfiles" else []
+            subprocess.run(command, check=True, capture_output=True)
+        status = (tmp_path / "var" / "mogdata").stat()
+        return status.st_uid, status.st_mode & 0o777
+
+    uid, mode = make()
+    assert f"mogstored:x:{uid}:" in (tmp_path / "etc" / "passwd").read_text()
+    assert mode == 0o755
+    os.chown(tmp_path / "var" / "mogdata", 4321, -1)
+    (tmp_path / "var" / "mogdata").chmod(0o750)
+    assert make() == (4321, 0o750)
 
 
 # The sandbox.
@@ -127,7 +169,7 @@ def test_node_works_in_the_sandbox() -> None:
             assert b"disk: " in usage.body
         node.path("/dev1/c").write_bytes(b"")
         with manage(node) as manager:
-            # Lowers its priority for the disk.
+            # Lowers its I/O priority.
             answer = manager.ask(b"MD5 /dev1/c fsck")
             assert answer == b"/dev1/c MD5=d41d8cd98f00b204e9800998ecf8427e\r\n"
 
@@ -135,7 +177,9 @@ def test_node_works_in_the_sandbox() -> None:
 @in_sandbox
 @pytest.mark.skipif(not psutil.disk_io_counters(perdisk=True), reason="no disk is counted here")
 def test_disks_are_sampled_in_the_sandbox() -> None:
-    asked = "from mogstored.storage.utilization import busy_counters; print(len(busy_counters()))"
+    asked = (
+        "from mogstored.utilization.busy_time import LinuxCounters; print(len(LinuxCounters()()))"
+    )
     done = subprocess.run(
         [*WRAPPER, sys.executable, "-P", "-c", asked], capture_output=True, text=True, check=True
     )
@@ -147,7 +191,7 @@ def test_disks_are_sampled_in_the_sandbox() -> None:
 def test_io_priority_is_lowered_in_the_sandbox() -> None:
     asked = """
 from mogpoll import lowered_io_priority
-from mogpoll.iopriority import _system_calls
+from mogpoll.system.iopriority import _system_calls
 _, get_priority = _system_calls() or (None, lambda *_: 7)
 with lowered_io_priority():
     print(get_priority(1, 0) & 7)
@@ -203,7 +247,7 @@ def test_node_takes_the_sockets_of_systemd(tmp_path: Path) -> None:
             assert client.request(compose("GET", "/")).status == 200
     finally:
         activator.send_signal(signal.SIGTERM)
-        _, log = activator.communicate(timeout=20)
+        _, log = activator.communicate(timeout=PATIENCE_S)
     assert {f"inherited {addr}" for addr in (http, mgmt)} <= set(re.findall(r"inherited \S+", log))
 
 
@@ -220,33 +264,35 @@ def _connects(address: tuple[str, int]) -> bool:
 
 @pytest.fixture
 def systemctl(tmp_path: Path) -> Iterator[ServiceManager]:
-    """Stand in for systemd: hear who leads, and have `systemctl` tell it."""
+    """A fake systemd: receives MAINPID, and `systemctl` shows it."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    told = folder / "MainPID"
+    main_pid = folder / "MainPID"
     fake = folder / "systemctl"
-    fake.write_text(f'#!/bin/sh\n[ "$*" = "show --property MainPID --value u" ] && cat {told}\n')
+    fake.write_text(
+        f'#!/bin/sh\n[ "$*" = "show --property MainPID --value u" ] && cat {main_pid}\n'
+    )
     fake.chmod(0o755)
     with ServiceManager(str(tmp_path / "notify")) as manager:
         yield manager
 
 
-def tell_main_pid(manager: ServiceManager, told: Path, stop: threading.Event) -> None:
+def write_main_pid(manager: ServiceManager, main_pid: Path, stop: threading.Event) -> None:
     while not stop.is_set():
         manager.is_silent(0.05)
-        for message in manager.heard:
+        for message in manager.received:
             if found := re.search(r"^MAINPID=(\d+)$", message, re.MULTILINE):
-                told.write_text(found[1])
+                main_pid.write_text(found[1])
 
 
 def reload_node(
     manager: ServiceManager, old: int, patience_s: int = 15
 ) -> subprocess.CompletedProcess[str]:
-    """Run what ExecReload runs, while the service manager listens."""
+    """Run the command of ExecReload, while the service manager listens."""
     folder = Path(manager.name).parent / "bin"
     (folder / "MainPID").write_text(str(old))
     stop = threading.Event()
-    listener = threading.Thread(target=tell_main_pid, args=(manager, folder / "MainPID", stop))
+    listener = threading.Thread(target=write_main_pid, args=(manager, folder / "MainPID", stop))
     listener.start()
     path = f"{folder}:{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "MOGSTORED_UPGRADE_S": str(patience_s)}
@@ -271,8 +317,8 @@ def test_reload_replaces_the_process(systemctl: ServiceManager) -> None:
         found = Generations(node, addr, None)
         try:
             done = reload_node(systemctl, node.pid)
-            # First, so that it is ended also when the reload failed.
-            found.all += found.numbers("upgrade begun by process")
+            # First, so that it ends also after a failed reload.
+            found.all += found.numbers("upgrade started: process")
             assert (done.returncode, done.stderr) == (0, "")
             wait_until(lambda: is_gone(found.all[0]), "the old process has ended")
             assert not is_gone(found.all[1])

@@ -1,4 +1,4 @@
-"""See from outside that a peer on this machine has read what was written to it."""
+"""Wait until a peer on this machine has read all bytes sent to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.support.http import Client
 
-# Where the kernel does not tell: the pause that the trickle tests are specified with.
+# Where the kernel does not show it: the pause of the trickle tests' specification.
 _PAUSE_S = 0.01
 
 # linux/inet_diag.h and linux/sock_diag.h: ask for one socket by its two ends.

@@ -1,4 +1,4 @@
-"""Which poller backend the node under test runs on, where that is seen from outside."""
+"""Which poller backend the node under test runs on, for tests that see the difference."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 import select
 
 # libkqueue keeps descriptors of its own beside each socket, and asks a broken socket for its
-# error, which takes the error away from whoever reads next. No real kqueue does either.
+# error, which consumes it before the next reader. A real kqueue does neither.
 OVER_LIBKQUEUE = os.environ.get("MOGPOLL_BACKEND") == "kqueue" and not hasattr(select, "kqueue")

@@ -11,12 +11,15 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil
 
-from tests.support.waiting import PATIENCE_S
+from tests.support.sockets import refuses
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,10 +29,14 @@ Address = tuple[str, int]
 
 START_S = STOP_S = PATIENCE_S
 
-_LISTENING = re.compile(r"listening for (http|httpget|mgmt) on ([0-9.]+):([0-9]+)(?:\"})?$")
+_LISTENING = re.compile(r"listening for (http|httpget|mgmt|admin) on ([0-9.]+):([0-9]+)(?:\"})?$")
 # As text or as JSON.
 _READY = re.compile(r"(?:\]: |\"message\": \")ready(?:\"})?$")
+_RUN = "\nimport runpy; runpy.run_module('mogstored', run_name='__main__', alter_sys=True)"
 _ANY_PORT = "127.0.0.1:0"
+# A node that logs without an end must not take the memory of its tests.
+_MAX_LINES = 200_000
+_SHOWN_LINES = 1000
 
 
 class Node:
@@ -41,7 +48,8 @@ class Node:
     `nofile` is the limit of open files it starts under, `wrapper` a command put before its
     command line (such as `setpriv ...`), which has to replace itself with the node.
     `pass_fds` are descriptors it inherits under the same numbers.
-    `names_docroot=False` leaves the option out, for a node that is told by config files.
+    `names_docroot=False` leaves the option out, for a docroot in a config file.
+    `injected` is code that the process runs before the program, each time it is started.
     `checked=False` leaves out the checks at the end, for a node that is meant to end badly.
     """
 
@@ -52,6 +60,7 @@ class Node:
         http: bool = True,
         httpget: bool = False,
         mgmt: bool = False,
+        admin: bool = False,
         extra: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         maxconns: int | None = None,
@@ -60,15 +69,18 @@ class Node:
         pass_fds: Sequence[int] = (),
         checked: bool = True,
         names_docroot: bool = True,
+        injected: str = "",
     ) -> None:
         self.docroot = Path(tempfile.mkdtemp(prefix="mogstored-test-")).resolve()
         self.docroot.chmod(0o755)
         for device in devices:
             (self.docroot / device).mkdir()
-        self._command = [sys.executable, "-P", "-m", "mogstored"]
+        program = ["-c", injected + _RUN] if injected else ["-m", "mogstored"]
+        self._command = [sys.executable, "-P", *program]
         if names_docroot:
             self._command += ["--docroot", str(self.docroot)]
-        for wanted, option in ((http, "http"), (httpget, "httpget"), (mgmt, "mgmt")):
+        wanted_listeners = {"http": http, "httpget": httpget, "mgmt": mgmt, "admin": admin}
+        for option, wanted in wanted_listeners.items():
             if wanted:
                 self._command += [f"--{option}listen", _ANY_PORT]
         if maxconns is not None:
@@ -116,7 +128,7 @@ class Node:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            # A test that fails wants its own failure shown, not one of the stop after it.
+            # A failed test shows its own failure, not one of the stop after it.
             if error is not None or not self._checked:
                 self.kill()
             else:
@@ -149,6 +161,11 @@ class Node:
         """Where the sidechannel is; None when it was not asked for."""
         return self._listeners.get("mgmt")
 
+    @property
+    def admin(self) -> Address:
+        """Where the node shows itself."""
+        return self._listeners["admin"]
+
     def addresses(self, kind: str) -> list[Address]:
         """List what is listened on for `http`, `httpget` or `mgmt`, in the order of the log."""
         found = (_LISTENING.search(line) for line in self._log.lines())
@@ -159,11 +176,23 @@ class Node:
         return self.docroot / target.lstrip("/")
 
     def write(self, target: str, content: bytes) -> Path:
-        """Put a file where `target` finds it, behind the node's back."""
+        """Write the file of `target` directly, without the node."""
         path = self.path(target)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return path
+
+    def open_files(self) -> list[str]:
+        """Return what the node has open below its docroot except directories; on Linux only."""
+        found = []
+        for process in [self.process, *self.process.children(recursive=True)]:
+            folder = Path(f"/proc/{process.pid}/fd")
+            for link in folder.iterdir() if folder.exists() else ():
+                with suppress(FileNotFoundError):
+                    path = link.readlink()
+                    if path.is_relative_to(self.docroot) and not path.is_dir():
+                        found.append(str(path))
+        return found
 
     def stderr_lines(self) -> list[str]:
         """Return what was logged so far, without line ends."""
@@ -176,6 +205,12 @@ class Node:
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal and return at once."""
         self._running().send_signal(number)
+
+    def begin_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal and wait until all ports but the admin listener's refuse connections."""
+        self.send_signal(number)
+        for addr in (addr for kind, addr in self._listeners.items() if kind != "admin"):
+            wait_until(partial(refuses, addr), "connecting is refused")
 
     def stop(self, sig: signal.Signals = signal.SIGTERM, timeout: float = STOP_S) -> int:
         """Stop the node and return its exit status; one that has ended is only asked for it."""
@@ -196,7 +231,7 @@ class Node:
         return self._running().poll() is None
 
     def kill(self) -> None:
-        """End the node, and what it started, without asking."""
+        """Kill the node and its children."""
         process = self._running()
         if process.poll() is None:
             # The group is ours alone: the process was started as the leader of a session.
@@ -243,7 +278,7 @@ class _Log:
         self._thread: threading.Thread | None = None
 
     def __str__(self) -> str:
-        return "\n".join(["its log:", *self.lines()])
+        return "\n".join(["its log:", *self.lines()[-_SHOWN_LINES:]])
 
     def follow(self, process: subprocess.Popen[str]) -> None:
         self._thread = threading.Thread(target=self._collect, args=(process,), daemon=True)
@@ -272,14 +307,15 @@ class _Log:
     def join(self) -> None:
         """Wait until the process and all that share its stderr have closed it."""
         if self._thread is not None:
-            self._thread.join(5.0)
+            self._thread.join(PATIENCE_S)
             assert not self._thread.is_alive(), f"stderr is still held open\n{self}"
 
     def _collect(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
         for line in process.stderr:
             with self._news:
-                self._lines.append(line.rstrip("\n"))
+                if len(self._lines) < _MAX_LINES:
+                    self._lines.append(line.rstrip("\n"))
                 self._news.notify_all()
         with self._news:
             self._ended = True

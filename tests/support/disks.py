@@ -1,4 +1,4 @@
-"""Small file systems of their own, where the test may mount them, and the names of disks."""
+"""Small file systems, mounted where that is allowed, and the names of disks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mogstored.storage.book import DeviceBook
-from mogstored.storage.docroot import Docroot
+from mogstored.devices.device import Devices
+from mogstored.devices.inventory import DeviceInventory
+from mogstored.files.docroot import Docroot
 from tests.support.daemon import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 @contextmanager
@@ -39,11 +40,16 @@ def small_disk(path: Path, options: str) -> Iterator[None]:
 
 @contextmanager
 def node_with_small_disk(
-    path: Path, options: str, *, mgmt: bool = False, env: Mapping[str, str] | None = None
+    path: Path,
+    options: str,
+    *,
+    mgmt: bool = False,
+    env: Mapping[str, str] | None = None,
+    extra: Sequence[str] = (),
 ) -> Iterator[Node]:
     """Run a node whose dev2 is a file system of its own and whose dev1 is not."""
     with small_disk(path, options):
-        node = Node(devices=("dev1",), mgmt=mgmt, env=env)
+        node = Node(devices=("dev1",), mgmt=mgmt, env=env, extra=extra)
         (node.docroot / "dev2").symlink_to(path)
         with node:
             yield node
@@ -62,8 +68,8 @@ def disks() -> tuple[str, ...]:
         Path(path, "dev1").mkdir()
         docroot = Docroot(path)
         try:
-            book = DeviceBook(docroot)
-            book.rescan()
-            return book.disk_names(1)
+            inventory = DeviceInventory(docroot, Devices(docroot, lambda _task: None))
+            inventory.rescan()
+            return inventory.disk_names(1)
         finally:
             docroot.close()

@@ -1,4 +1,4 @@
-"""Print reports as iostat does, in pieces that no reader can rely on.
+"""Print reports as iostat does, in unpredictable pieces.
 
     python fake_iostat.py [--piece BYTES] [--flood] [--interval SECONDS] [--reports N] DISK...
 
@@ -26,7 +26,7 @@ STDOUT = 1
 
 
 def command(*disks: str, options: str = "") -> str:
-    """Return what to put into MOG_IOSTAT_CMD."""
+    """Return the value for MOG_IOSTAT_CMD."""
     program = [sys.executable, "-P", str(Path(__file__).resolve()), *options.split(), *disks]
     return shlex.join(program)
 

@@ -1,4 +1,4 @@
-"""A tracker without a database: it knows one node, and answers clients as much as they need."""
+"""A tracker without a database: knows one node, and answers what clients ask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from tests.support.tracker import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from tests.support.daemon import Address
     from tests.support.http import Response
@@ -45,12 +44,7 @@ class FakeTracker:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -75,7 +69,7 @@ class FakeTracker:
         return answer
 
     def do_create_close(self, asked: Fields) -> Fields:
-        """Look at what was stored, as a tracker does before it believes it."""
+        """Check the stored file, as a tracker does before it records it."""
         head = self._ask_node("HEAD", asked["path"])
         if (head.status, head.header("Content-Length")) != (200, asked["size"]):
             raise Refusal(f"size_mismatch not+{asked['size']}+bytes")

@@ -3,8 +3,10 @@
     python -m tests.support.fetch_libkqueue [--into DIR]
 
 prints the path of a library that works, and nothing else, on standard output. On a system with
-a kqueue of its own it prints nothing and succeeds. Nothing is installed and no setting of the
-machine is touched: apt runs with sources, lists and caches of its own, which are removed again.
+a kqueue of its own it prints nothing and succeeds. The package comes from the archive that the
+machine's own apt uses, or from the one that DEBIAN_MIRROR names. Nothing is installed and no
+setting of the machine is touched: apt runs with sources, lists and caches of its own, which are
+removed again.
 """
 
 from __future__ import annotations
@@ -20,17 +22,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.debian_archive import MIRROR, archive, flaw_of_machine, run, say, set_up
+
 NAME = "libkqueue.so.0"
 VARIABLE = "MOGPOLL_LIBKQUEUE"
-MIRROR = "http://deb.debian.org/debian"
-# Today only experimental has it. The others cost their package lists, if it ever leaves there.
+# Only experimental has it today. The other suites are searched only if it leaves there.
 SUITES = ("experimental", "unstable", "testing", "stable")
-# The name since the change to 64-bit time, and the one before.
+# The package's name since the change to 64-bit time, and before.
 PACKAGES = ("libkqueue0t64", "libkqueue0")
-KEYRINGS = (
-    Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
-    Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
-)
 DEFAULT_CACHE = Path(__file__).resolve().parents[2] / ".cache" / "libkqueue"
 
 # In a process of its own: a broken library may well crash.
@@ -41,30 +40,9 @@ library.kevent
 sys.exit("kqueue() failed" if library.kqueue() < 0 else 0)
 """
 
-# The clearing keeps the machine's hooks from running on our behalf. The sandbox user is one who
-# may not enter a private checkout.
-_APT_CONF = """
-#clear APT::Update::Pre-Invoke;
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-Dir::State "{here}/state";
-Dir::State::lists "{here}/lists";
-Dir::State::status "{here}/status";
-Dir::Cache "{here}/cache";
-Dir::Cache::archives "{here}/archives";
-Dir::Etc::sourcelist "{here}/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "/dev/null";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-Acquire::Retries "3";
-Acquire::http::Timeout "30";
-"""
-
 
 class Unobtainable(Exception):
-    """There is no way to the library from here; the message lists what was tried."""
+    """The library cannot be had; the message lists what was tried."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -105,14 +83,14 @@ def obtain(into: Path) -> Path:
             tried.append(f"- {cached}: {flaw}")
         for flaw in _fetch(cached):
             tried.append(flaw)
-            _say(flaw)
+            say(flaw)
     if (flaw := flaw_of(cached)) is not None:
         raise Unobtainable("\n".join([*tried, f"- {cached}: {flaw}"]))
     return cached
 
 
 def flaw_of(library: Path) -> str | None:
-    """Say why `library` is of no use, None if it is."""
+    """Return what is wrong with `library`, or None."""
     if not library.exists():
         return "no such file"
     probe = subprocess.run(
@@ -129,35 +107,30 @@ def flaw_of(library: Path) -> str | None:
 
 def _fetch(target: Path) -> Iterator[str]:
     """Put the library at `target` from the first suite that has one; yield the failures."""
-    missing = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
-    keyring = next(filter(Path.exists, KEYRINGS), None)
-    if missing:
-        yield f"- Debian's archive: {' and '.join(missing)} not found on this machine"
+    if flaw := flaw_of_machine("apt-get", "dpkg-deb"):
+        yield f"- Debian's archive: {flaw}"
         return
-    if keyring is None:
-        yield f"- Debian's archive: no keyring at {' or '.join(map(str, KEYRINGS))}"
+    address = archive()
+    if address is None:
+        yield f"- Debian's archive: apt knows none on this machine; {MIRROR} can name one"
         return
     for suite in SUITES:
         with tempfile.TemporaryDirectory(prefix="apt-", dir=target.parent) as scratch:
-            flaw = _fetch_from(suite, keyring, Path(scratch), target)
+            flaw = _fetch_from(address, suite, Path(scratch), target)
         if flaw is None:
             return
-        yield f"- {suite} of {MIRROR}: {flaw}"
+        yield f"- {suite} of {address}: {flaw}"
 
 
-def _fetch_from(suite: str, keyring: Path, here: Path, target: Path) -> str | None:
+def _fetch_from(address: str, suite: str, here: Path, target: Path) -> str | None:
     """Put the library at `target` from one suite, or say what went wrong."""
-    _say(f"asking {MIRROR} for its {suite} packages")
-    for folder in ("state", "lists/partial", "cache", "archives/partial"):
-        (here / folder).mkdir(parents=True)
-    (here / "status").touch()
-    (here / "sources.list").write_text(f"deb [signed-by={keyring}] {MIRROR} {suite} main\n")
-    (here / "apt.conf").write_text(_APT_CONF.format(here=here))
-    if flaw := _run(here, "apt-get", "-c", "apt.conf", "--error-on=any", "update"):
+    say(f"asking {address} for its {suite} packages")
+    set_up(here, "deb", [f"{address} {suite}"])
+    if flaw := run(here, "apt-get", "-c", "apt.conf", "--error-on=any", "update"):
         return flaw
     flaws = []
     for package in PACKAGES:
-        if flaw := _run(here, "apt-get", "-c", "apt.conf", "download", package):
+        if flaw := run(here, "apt-get", "-c", "apt.conf", "download", package):
             flaws.append(flaw)
             continue
         return _unpack(next(here.glob("*.deb")), here / "unpacked", target)
@@ -165,8 +138,8 @@ def _fetch_from(suite: str, keyring: Path, here: Path, target: Path) -> str | No
 
 
 def _unpack(package: Path, here: Path, target: Path) -> str | None:
-    _say(f"unpacking {package.name}")
-    if flaw := _run(package.parent, "dpkg-deb", "-x", str(package), str(here)):
+    say(f"unpacking {package.name}")
+    if flaw := run(package.parent, "dpkg-deb", "-x", str(package), str(here)):
         return flaw
     found = next(here.rglob(NAME), None)
     if found is None:
@@ -177,30 +150,6 @@ def _unpack(package: Path, here: Path, target: Path) -> str | None:
         return f"{package.name}: {flaw}"
     fresh.rename(target)
     return None
-
-
-def _run(directory: Path, *command: str) -> str | None:
-    """Run `command`, its output on our standard error; return its last words if it fails."""
-    done = subprocess.run(
-        command,
-        check=False,
-        cwd=directory,
-        env={**os.environ, "LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=300,
-    )
-    print(done.stdout, end="", file=sys.stderr)
-    if done.returncode == 0:
-        return None
-    return (done.stdout.strip().splitlines() or [f"{command[0]}: status {done.returncode}"])[-1]
-
-
-def _say(progress: str) -> None:
-    print(progress, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

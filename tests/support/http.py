@@ -1,15 +1,12 @@
-"""A raw HTTP client: it sends the bytes it is given and shows the bytes it gets."""
+"""A raw HTTP client: sends given bytes and shows received ones."""
 
 from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from tests.support.waiting import PATIENCE_S
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 END_OF_HEAD = b"\r\n\r\n"
 
@@ -18,7 +15,7 @@ _PIECE = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer, taken apart, with its head as it came."""
+    """One answer, parsed, with its raw head."""
 
     status: int
     reason: str
@@ -50,16 +47,11 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; bytes nobody read make that a reset."""
+        """Close the connection; with unread bytes this sends a reset."""
         self.sock.close()
 
     def send(self, data: bytes) -> None:
@@ -104,7 +96,7 @@ class Client:
         return b"".join(pieces)
 
     def recv_once(self, size: int = 600) -> bytes:
-        """Return what a single read gives, for tests about what arrives together."""
+        """Return the bytes of a single read, for tests of bytes that arrive together."""
         assert not self._unread, f"unread before: {self._unread!r}"
         return self.sock.recv(size)
 
@@ -163,6 +155,17 @@ def ask(addr: tuple[str, int], request: bytes) -> Response:
         if not answer.keeps:
             client.read_eof()
         return answer
+
+
+GET_ROOT = compose("GET", "/")
+
+
+def does_serve(addr: tuple[str, int]) -> bool:
+    """Return whether a node answers there."""
+    try:
+        return ask(addr, GET_ROOT).status == 200
+    except OSError:
+        return False
 
 
 def parse_head(raw_head: bytes) -> tuple[int, str, list[tuple[str, str]]]:

@@ -1,4 +1,4 @@
-"""File systems of several kinds in image files, mounted where the test may do that."""
+"""File systems of several kinds in image files, mounted where that is allowed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MIB = 1 << 20
-# The smallest that each kind can be made of, and how; the files are sparse.
+# The smallest size of each kind, and its mkfs; the files are sparse.
 _KINDS = {
     "ext4": (32 * _MIB, ["mkfs.ext4", "-q", "-F"]),
     "xfs": (320 * _MIB, ["mkfs.xfs", "-q", "-f"]),
     "btrfs": (128 * _MIB, ["mkfs.btrfs", "-q", "-f"]),
 }
-# Administrators' tools are not on everybody's path.
+# Administrators' tools are not on every user's path.
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
@@ -51,12 +51,12 @@ def mounted(directory: Path, *arguments: str) -> Iterator[None]:
         yield
     finally:
         if run("umount", str(directory), check=False).returncode != 0:
-            # Nothing may stay mounted, but somebody keeping it busy is a failure.
+            # Nothing may stay mounted, but a process that keeps it busy is a failure.
             run("umount", "-l", str(directory))
             pytest.fail(f"{directory} was still in use")
 
 
 def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run an administrator's tool in plain English."""
+    """Run an administrator's tool with messages in English."""
     env = {**os.environ, "PATH": _PATH, "LC_ALL": "C"}
     return subprocess.run(command, check=check, capture_output=True, text=True, env=env)

@@ -1,25 +1,58 @@
-"""The processes behind a node: its workers, which of them has a client, what `ps` shows."""
+"""The processes of a node: its workers, their clients, their titles in `ps`."""
 
 from __future__ import annotations
 
 import subprocess
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
 from tests.support.http import Client, compose
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.support.daemon import Node
+
+C = TypeVar("C", bound=Client)
 
 
 def workers_of(node: Node) -> list[psutil.Process]:
     """Return the worker processes of a node that has no upgrade under way."""
-    return list(node.process.children())
+    return [each for each in node.process.children() if _name(each) == "mogstored"]
+
+
+def _name(process: psutil.Process) -> str | None:
+    """Return the name of a process, None if it has ended meanwhile."""
+    try:
+        return str(process.name())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def suspend(process: psutil.Process) -> None:
+    """Stop a process by SIGSTOP; return when none of its threads runs any more.
+
+    The state of a process is that of its first thread; on Linux another may go on for a moment.
+    """
+    process.suspend()
+    threads = Path(f"/proc/{process.pid}/task")
+
+    def is_stopped() -> bool:
+        if not threads.is_dir():
+            return bool(process.status() == psutil.STATUS_STOPPED)
+        states = [each.read_text().rpartition(") ")[2][0] for each in threads.glob("*/stat")]
+        return set(states) == {"T"}
+
+    wait_until(is_stopped, f"{process.pid} is suspended")
+
+
+def pids_of(node: Node) -> set[int]:
+    """Return the numbers of a node's workers."""
+    return {worker.pid for worker in workers_of(node)}
 
 
 def shown_by_ps(pid: int) -> str:
@@ -30,33 +63,64 @@ def shown_by_ps(pid: int) -> str:
 
 def owner_of(client: Client, candidates: list[psutil.Process]) -> psutil.Process:
     """Return the process that holds the other end of a connection."""
-    address = client.sock.getsockname()
     for process in candidates:
-        for connection in process.net_connections(kind="tcp"):
-            if tuple(connection.raddr) == address[:2]:
-                return process
-    raise AssertionError(f"none of {candidates} has the connection from {address}")
+        if _own_address(client) in _peers_of(process):
+            return process
+    raise AssertionError(f"none of {candidates} has the connection from {client.sock}")
+
+
+def _peers_of(process: psutil.Process) -> set[tuple[object, ...]]:
+    """Slow where many sockets are open: psutil reads the table of the whole system."""
+    return {tuple(each.raddr) for each in process.net_connections(kind="tcp")}
+
+
+def _own_address(client: Client) -> tuple[object, ...]:
+    address: tuple[object, ...] = client.sock.getsockname()
+    return address[:2]
+
+
+def one_for_each_worker(node: Node, connect: Callable[[], C]) -> dict[int, C]:
+    """Connect until each worker has accepted a client; return one of each, by its number.
+
+    `connect` returns a client that was answered, which its worker has accepted therefore.
+    """
+    workers = workers_of(node)
+    found: dict[int, C] = {}
+
+    def connect_as_many() -> bool:
+        new = [connect() for _ in workers]
+        clients = {_own_address(client): client for client in new}
+        for worker in workers:
+            for address in _peers_of(worker) & clients.keys():
+                found.setdefault(worker.pid, clients[address])
+        return len(found) == len(workers)
+
+    # The kernel picks the acceptor that has waited longest, so one round usually does.
+    wait_until(connect_as_many, "each worker has accepted a connection")
+    return found
 
 
 @contextmanager
 def clients_of_all(node: Node) -> Iterator[dict[int, Client]]:
-    """Connect until each worker has a client; yields one of each, by its number."""
-    workers = workers_of(node)
-    found: dict[int, Client] = {}
+    """Yield a client of each worker, by the worker's process number."""
     with ExitStack() as stack:
 
-        def connect() -> bool:
+        def connect() -> Client:
             client = stack.enter_context(Client(node.http))
             assert client.request(compose("GET", "/")).status == 200
-            found.setdefault(owner_of(client, workers).pid, client)
-            return len(found) == len(workers)
+            return client
 
-        wait_until(connect, "each worker has accepted a connection")
-        yield found
+        yield one_for_each_worker(node, connect)
+
+
+def wait_for_the_end_of(processes: Sequence[psutil.Process]) -> None:
+    """Wait for processes that are ending by themselves, children or not."""
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_S)
+    assert alive == []
 
 
 def is_gone(pid: int) -> bool:
-    """Say whether no such process runs; one that nobody has asked for its status does not."""
+    """Return whether the process has ended; a zombie has."""
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""The program run to its end: for starts that fail, and for options that only print."""
+"""Run the program to its end: for starts that fail, and options that only print."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-# Far longer than any run takes that serves nobody.
-_TIMEOUT_S = 30.0 * PATIENCE
+PROGRAM = [sys.executable, "-P", "-m", "mogstored"]
 
 
 def run(
@@ -31,13 +30,13 @@ def run(
     """
     changed = {**os.environ, **(env or {})}
     return subprocess.run(
-        [*wrapper, sys.executable, "-P", "-m", "mogstored", *arguments],
+        [*wrapper, *PROGRAM, *arguments],
         cwd=cwd,
         env={name: value for name, value in changed.items() if value is not None},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         errors="backslashreplace",
-        timeout=_TIMEOUT_S,
+        timeout=PATIENCE_S,
         check=False,
     )

@@ -1,13 +1,17 @@
-"""PUT requests as bytes, and what has to come back and stay behind."""
+"""PUT requests as bytes, their answers, and the files they leave."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.http import Client
+from tests.support.processes import pids_of
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ NO_STORAGE = "507 Insufficient Storage"
 
 CHUNKED = "Transfer-Encoding: chunked"
 
-# Lingering close reads this much of what a refused client still writes.
+# A lingering close reads this much from a refused client.
 LINGER_BYTES = 64 * 1024
 
 _DATE = re.compile(
@@ -117,7 +121,7 @@ def assert_serves(node: Node) -> None:
 
 
 def traces(node: Node, target: str) -> list[str]:
-    """Return what lies in the target's directory under its name or a temporary one."""
+    """Return the files in the target's directory with its name or a temporary one."""
     path = node.path(target)
     if not path.parent.is_dir():
         return []
@@ -136,6 +140,25 @@ def wait_until_alone(node: Node, target: str) -> None:
     wait_until(lambda: traces(node, target) == [name], f"{target} and nothing beside it")
 
 
+def begun_files(node: Node, target: str) -> list[os.stat_result]:
+    """Return the files of uploads in the target's directory that have no final name yet."""
+    path = node.path(target)
+    named = [path.with_name(name) for name in traces(node, target) if name != path.name]
+    nameless = re.compile(rf"{re.escape(str(path.parent.resolve()))}/#\d+ \(deleted\)")
+    pids = pids_of(node) | {node.pid}
+    links = [link for pid in pids for link in Path(f"/proc/{pid}/fd").glob("*")]
+    return [each.stat() for each in named + [link for link in links if _leads_to(link, nameless)]]
+
+
 def wait_until_begun(node: Node, target: str) -> None:
-    """Wait until the upload of a new target has its temporary file."""
-    wait_until(lambda: traces(node, target) != [], f"a temporary file of {target}")
+    """Wait until the upload of a new target has a file, be it without a name."""
+    begun = partial(begun_files, node, target)
+    wait_until(lambda: traces(node, target) or begun(), f"an incomplete file of {target}")
+
+
+def _leads_to(link: Path, pattern: re.Pattern[str]) -> bool:
+    try:
+        return pattern.fullmatch(os.readlink(link)) is not None
+    except OSError:
+        # Closed by now.
+        return False

@@ -36,7 +36,7 @@ class _Comparison(ctypes.Structure):
 
 
 def why_not() -> str | None:
-    """Say what is missing here, if anything is."""
+    """Return what is missing on this system, or None."""
     if not shutil.which("systemd-analyze"):
         return "systemd-analyze is not installed"
     try:
@@ -47,7 +47,7 @@ def why_not() -> str | None:
 
 
 def directives(unit: str) -> dict[str, list[str]]:
-    """Return what a unit file says for each key, in order."""
+    """Return the values of each key of a unit file, in order."""
     found: dict[str, list[str]] = {}
     for line in Path(unit).read_text().splitlines():
         key, equals, value = line.partition("=")
@@ -81,7 +81,7 @@ class Filter:
             raise OSError(-failed, f"no rule for {call}: {os.strerror(-failed)}")
 
     def load(self) -> None:
-        """Have it obeyed by this process from now on, and by all that it becomes."""
+        """Apply it to this process, also after exec."""
         if failed := self._library.seccomp_load(self._context):
             raise OSError(-failed, os.strerror(-failed))
 
@@ -121,25 +121,25 @@ def written_or_executed() -> Filter:
 
 
 def system_calls(lists: list[str]) -> Filter:
-    """Allow those of the lists, but for lists that begin with a tilde."""
+    """Allow the listed calls, except those of lists that begin with a tilde."""
     allowed: set[str] = set()
     for listed in lists:
         calls = {call for name in listed.lstrip("~").split() for call in calls_in(name)}
         allowed = allowed - calls if listed.startswith("~") else allowed | calls
     calls_allowed = Filter(refuse(errno.EPERM))
-    # What any process needs to become another one, and systemd grants without being asked.
+    # exec needs these, and systemd always grants them.
     for call in sorted(allowed | {"execve", "exit", "exit_group", "rt_sigreturn"}):
         calls_allowed.rule(_ALLOW, call)
     return calls_allowed
 
 
 def main() -> None:
-    """Load the filters, the one that allows the fewest calls last, and become the command."""
-    told = directives(sys.argv[1])
-    filters = [address_families(told["RestrictAddressFamilies"][-1])]
-    if told["MemoryDenyWriteExecute"] == ["yes"]:
+    """Load the filters, the strictest last, and exec the command."""
+    rules = directives(sys.argv[1])
+    filters = [address_families(rules["RestrictAddressFamilies"][-1])]
+    if rules["MemoryDenyWriteExecute"] == ["yes"]:
         filters.append(written_or_executed())
-    filters.append(system_calls(told["SystemCallFilter"]))
+    filters.append(system_calls(rules["SystemCallFilter"]))
     for each in filters:
         each.load()
     os.execvp(sys.argv[2], sys.argv[2:])

@@ -29,7 +29,7 @@ class Manager(Client):
         return [self.read_line() for _ in range(count)]
 
     def read_block(self) -> list[bytes]:
-        """Read what a watcher is sent for one report, without the line that ends it."""
+        """Read the lines of one report, without the line that ends it."""
         lines = []
         while (line := self.read_line()) != END_OF_BLOCK:
             lines.append(line)

@@ -1,4 +1,4 @@
-"""The sidechannel inside of the test's own process, with a feed that the test works by hand."""
+"""The sidechannel in the process of the test, with a feed that the test publishes."""
 
 from __future__ import annotations
 
@@ -8,41 +8,42 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from mogpoll import WorkerPool, open_poller
-from mogstored.connection import Connection, Workspace
-from mogstored.http.body_md5 import HashingThreads
-from mogstored.limits import Clients, Lingerers
+from mogstored.connections.buffers import Buffers
+from mogstored.connections.clients import Clients
+from mogstored.connections.connection import Connection
+from mogstored.connections.lingering_close import LingeringClose
+from mogstored.devices.device import Devices
+from mogstored.devices.inventory import DeviceInventory
+from mogstored.devices.shares import Shares
+from mogstored.files.checksums.body_digest import HashingThreads
+from mogstored.files.digests import FsckQueue
+from mogstored.files.docroot import Docroot
+from mogstored.files.recent_files import RecentFiles
 from mogstored.service import Service
-from mogstored.sidechannel.session import SidechannelSession
-from mogstored.sidechannel.watchers import Watchers
-from mogstored.storage.book import DeviceBook
-from mogstored.storage.device import Devices
-from mogstored.storage.digests import FsckLines
-from mogstored.storage.docroot import Docroot
-from mogstored.storage.open_files import OpenFiles
-from mogstored.storage.shares import Shares
+from mogstored.sidechannel.commands import SidechannelSession
+from mogstored.utilization.watchers import Watchers
 from tests.support.sidechannel import Manager
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from types import TracebackType
 
 
-class HandFeed:
-    """A feed without disks: remembers what it was told, and reports what the test says."""
+class FakeFeed:
+    """A feed without disks; `wanted` lists the calls of `want`."""
 
     def __init__(self) -> None:
-        self.told: list[bool] = []
+        self.wanted: list[bool] = []
 
     def start(self, on_report: Callable[[Mapping[str, str]], None]) -> None:
-        """The test publishes."""
+        """Reports come from `publish`."""
 
     def stop(self) -> None:
-        """Nothing runs."""
+        """Nothing to stop."""
 
     def want(self, wanted: bool) -> None:
-        self.told.append(wanted)
+        self.wanted.append(wanted)
 
 
 class Rig:
@@ -52,25 +53,27 @@ class Rig:
         self.path = path
         for number in range(1, devices + 1):
             (path / f"dev{number}").mkdir()
-        self.feed = HandFeed()
+        self.feed = FakeFeed()
         self.threads_asked: list[int] = []
         self.stop_asked = threading.Event()
         self._poller = open_poller()
-        self.pool: WorkerPool[Connection, Workspace] = WorkerPool(
-            self._poller, threads, workspace=Workspace
+        self.pool: WorkerPool[Connection, Buffers] = WorkerPool(
+            self._poller, threads, workspace=Buffers
         )
         self._docroot = Docroot(str(path))
-        self.book = DeviceBook(self._docroot)
+        known = Devices(self._docroot, self.pool.resume, Shares(slots, 0, slots))
+        self.inventory = DeviceInventory(self._docroot, known)
         self.watchers = Watchers(self.pool, self.feed)
+        self.watchers.start()
         self.service = Service(
             docroot=self._docroot,
-            devices=Devices(self._docroot.fileno(), self.pool.resume, Shares(slots, 0, slots)),
-            open_files=OpenFiles(0),
+            devices=known,
+            recent_files=RecentFiles(0),
             clients=Clients(self.pool),
-            lingerers=Lingerers(self.pool, 1.0),
-            book=self.book,
+            lingering=LingeringClose(self.pool, 1.0),
+            inventory=self.inventory,
             watchers=self.watchers,
-            fsck_lines=FsckLines(self.pool.resume),
+            fsck_queue=FsckQueue(self.pool.resume),
             hashing=HashingThreads(0),
             set_aio_threads=self.threads_asked.append,
             request_stop=self.stop_asked.set,
@@ -82,12 +85,7 @@ class Rig:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.ExitStack() as stack:
             stack.callback(self._docroot.close)
             stack.callback(self._poller.close)
@@ -104,7 +102,7 @@ class Rig:
         return path
 
     def connect(self, *, buffers: int = 0) -> Manager:
-        """Return a client whose session the pool has; with small buffers if so wished."""
+        """Return a client whose session the pool has, perhaps with small buffers."""
         client = Manager(self._listener.getsockname())
         self.clients.append(client)
         sock, _ = self._listener.accept()
@@ -131,27 +129,27 @@ class Rig:
         wait_until(lambda: self.watchers.count() == count, f"there are {count} watchers")
 
     def publish(self, text: str = "1.00") -> None:
-        """Report the same utilization for every disk, and wait until all have their block."""
+        """Report the same utilization for all disks, and wait until all watchers have it."""
         wait_until(self._is_at_rest, "no watcher is in a step")
         self.watchers.publish(dict.fromkeys(self._disks(), text))
-        wait_until(self._is_told, "every watcher was given its block")
+        wait_until(self._is_served, "every watcher was given its block")
 
     def _is_at_rest(self) -> bool:
         open_sessions = {session for session in self.sessions if session.fileno() >= 0}
         return open_sessions <= set(self.pool.waiting_tasks())
 
-    def _is_told(self) -> bool:
+    def _is_served(self) -> bool:
         return not any(self.watchers._is_behind(session) for session in self.sessions)
 
     def waiting_for_their_turn(self) -> list[object]:
-        """Return the sessions that wait in a line of those who check files."""
-        lines = list(self.service.fsck_lines._lines.values())
-        return [session for line in lines for session in line]
+        """Return the sessions that wait in the queue of a file system."""
+        queues = list(self.service.fsck_queue._waiting.values())
+        return [session for queue in queues for session in queue]
 
     def drain(self) -> threading.Thread:
         """Begin a graceful stop; the thread ends when the last client has gone."""
         self.service.draining = True
-        self.service.fsck_lines.open()
+        self.service.fsck_queue.open()
         thread = threading.Thread(target=self._wait_for_all, daemon=True)
         thread.start()
         return thread
@@ -161,7 +159,9 @@ class Rig:
         self.service.clients.drain()
 
     def _disks(self) -> set[str]:
-        return {name for devid in self.book.devids() for name in self.book.disk_names(devid)}
+        return {
+            name for devid in self.inventory.devids() for name in self.inventory.disk_names(devid)
+        }
 
     def _stop_pool(self) -> None:
-        assert self.pool.stop(10.0), "a worker does not end"
+        assert self.pool.stop(PATIENCE_S), "a worker does not end"

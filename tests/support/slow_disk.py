@@ -1,4 +1,4 @@
-"""A disk that hangs, is slow or fails when the test says so, and a node that has one."""
+"""A disk that hangs, is slow or fails on command, and a node that has one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench.bad_disk.control import CannotMount, SlowDisk, mounted
 from tests.support.daemon import Node
-from tests.support.fuse.control import CannotMount, SlowDisk, mounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def node_with_slow_disk(
 ) -> Iterator[tuple[Node, SlowDisk]]:
     """Run a node whose dev2 is a slow disk and whose dev1 is not; `options` are the node's.
 
-    The disk is a good one until the test says otherwise, unless it `hangs` from the start.
+    The disk is healthy until the test changes that, unless it `hangs` from the start.
     """
     with slow_disk(path) as disk:
         node = Node(devices=("dev1",), **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import resource
 import select
 import socket
@@ -13,19 +14,37 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.support.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PIECE = 64 * 1024
-# What a test process has open besides what it was written to open.
+# Descriptors of a test process besides those of the test.
 _OTHER_DESCRIPTORS = 200
+
+
+def unused_port() -> int:
+    """Return a port that no socket of another test is given while it is not bound.
+
+    It lies below the ports that Linux and FreeBSD choose themselves.
+    """
+    while True:
+        port = random.randrange(2000, 10_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return port
 
 
 @contextmanager
 def tcp_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two ends of one TCP connection over loopback, non-blocking, closed at the end."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        near = socket.create_connection(listener.getsockname(), 10.0)
+        near = socket.create_connection(listener.getsockname(), PATIENCE_S)
         far, _ = listener.accept()
     with near, far:
         near.setblocking(False)
@@ -93,13 +112,13 @@ def reset(sock: socket.socket) -> None:
 
 
 def refuses(addr: tuple[str, int]) -> bool:
-    """Say whether nobody listens there any more.
+    """Return whether connecting is refused.
 
     A connection that was still taken into the queue of a listener being closed is reset, and
     FreeBSD reports such a moment as an invalid argument: neither is a refusal yet.
     """
     with socket.socket() as probe:
-        probe.settimeout(10.0)
+        probe.settimeout(PATIENCE_S)
         return probe.connect_ex(addr) == errno.ECONNREFUSED
 
 

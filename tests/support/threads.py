@@ -13,9 +13,12 @@ from tests.support.waiting import PATIENCE_S, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from mogpoll.pool.monitor import Monitor
+    from mogpoll.stopping import PokableThread
+
 T = TypeVar("T")
 
-# Who is not back by then is stuck.
+# A thread that has not ended by then is stuck.
 _LIMIT_S = PATIENCE_S
 
 
@@ -34,8 +37,7 @@ class Running(Generic[T]):
 
     def result(self, timeout_s: float = _LIMIT_S) -> T:
         """Return what the call returned, or raise what it raised; stuck is a failure."""
-        self.thread.join(timeout_s)
-        assert not self.thread.is_alive(), f"{self.thread.name} is stuck"
+        join(self.thread, timeout_s)
         if self._failures:
             raise self._failures[0]
         return self._results[0]
@@ -47,11 +49,17 @@ class Running(Generic[T]):
             self._failures.append(failure)
 
 
+def join(thread: threading.Thread | PokableThread | Monitor, timeout_s: float = _LIMIT_S) -> None:
+    """Wait for the end of a thread; one that is stuck is a failure."""
+    thread.join(timeout_s)
+    assert not thread.is_alive(), f"{thread} is stuck"
+
+
 def run_all(targets: Iterable[Callable[[], T]], timeout_s: float = _LIMIT_S) -> list[T]:
     """Run all at the same time, and return their results once all have come back."""
     deadline = time.monotonic() + timeout_s
     running = [Running(target) for target in targets]
-    # A failure somewhere is often the reason why others are stuck: it is shown first.
+    # A failure is often why others are stuck, so it is raised first.
     wait_until_over(running, deadline)
     for one in running:
         if one.is_over():
@@ -67,11 +75,23 @@ def wait_until_over(running: list[Running[T]], deadline: float) -> None:
 def wait_until_asleep(running: Iterable[Running[T]]) -> None:
     """Return once each thread sleeps in a system call other than the one for locks.
 
-    Where the system does not show in what a thread sleeps, return at once: a test must be
+    Returns at once on a system that does not show it: a test must be
     right without this, and is only sharper with it.
     """
     for one in running:
         wait_until(partial(may_be_asleep, one.thread), f"{one.thread.name} sleeps in the kernel")
+
+
+def is_held(lock: threading.Lock | threading.RLock) -> bool:
+    """Return whether any thread holds it, be it the caller."""
+
+    def take() -> bool:
+        taken = lock.acquire(blocking=False)
+        if taken:
+            lock.release()
+        return taken
+
+    return not Running(take).result()
 
 
 def may_be_asleep(thread: threading.Thread) -> bool:

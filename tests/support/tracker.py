@@ -1,4 +1,4 @@
-"""A tracker's HTTP connections: what it sends on them, and when it gives one up."""
+"""A tracker's HTTP connections: its requests, and when it gives a connection up."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tests.support.http import Client
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tests.support.daemon import Address
     from tests.support.http import Response
 
 USER_AGENT = "User-Agent: MogileFS::Connection::HTTP/2.73"
+# A tracker counts a host as unreachable after this long without an answer.
+AT_ONCE_S = 0.5
 BODY_TYPE = "Content-Type: application/octet-stream"
 
 
@@ -23,7 +23,7 @@ class NoReply(Exception):
 
 
 class Pooled(Client):
-    """One connection of a tracker's pool: what it sends first, and what later."""
+    """One connection of a tracker's pool, with its first and its later requests."""
 
     def __init__(self, addr: Address | None, timeout: float = PATIENCE_S) -> None:
         assert addr is not None, "the node does not listen for this"
@@ -60,7 +60,7 @@ class Pooled(Client):
         return answer
 
     def _see_that_nothing_is_there(self) -> None:
-        """Do what a tracker does before it uses a connection again."""
+        """Check for unexpected bytes, as a tracker does before it uses a connection again."""
         assert not self._unread, f"behind the last answer: {self._unread[:200]!r}"
         self.sock.settimeout(0.0)
         try:
@@ -76,7 +76,7 @@ class Pooled(Client):
 
 
 class Tracker:
-    """One client of a pool: keeps its connection, and makes a new one where trackers do."""
+    """One client of a pool: keeps its connection, and reconnects when trackers do."""
 
     def __init__(self, addr: Address | None) -> None:
         self._addr = addr
@@ -85,12 +85,7 @@ class Tracker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

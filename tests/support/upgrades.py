@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ import psutil
 
 from tests.support.daemon import Node
 from tests.support.processes import is_gone
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +24,13 @@ if TYPE_CHECKING:
 
 
 def free_address() -> Address:
-    """Return an address that nobody listens on: a new process has to be told the same one."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
+    """Return a free address: a new process of an upgrade needs the same one.
+
+    On Linux it has a host of its own, where no client of another test gets the port.
+    """
+    pid = os.getpid()
+    host = f"127.{1 + (pid >> 16) % 100}.{pid >> 8 & 255}.{pid & 255}"
+    with socket.create_server((host if sys.platform == "linux" else "127.0.0.1", 0)) as sock:
         host, port = sock.getsockname()
         return host, port
 
@@ -40,12 +47,12 @@ class Generations:
 
     def upgrade(self) -> int:
         """Ask the current process for an upgrade; return the new one's number when it serves."""
-        begun = len(self.numbers("upgrade begun by process"))
+        begun = len(self.numbers("upgrade started: process"))
         self.send(signal.SIGUSR2)
         wait_until(
-            lambda: len(self.numbers("upgrade begun by process")) > begun, "an upgrade has begun"
+            lambda: len(self.numbers("upgrade started: process")) > begun, "an upgrade has begun"
         )
-        new = self.numbers("upgrade begun by process")[-1]
+        new = self.numbers("upgrade started: process")[-1]
         self.all.append(new)
         self.node.wait_for_log(rf"mogstored\[{new}\]: ready$")
         return new
@@ -75,11 +82,11 @@ class Generations:
         return int(content) if content.strip() else None
 
     def end(self) -> None:
-        """Stop whatever is left, and see that it goes."""
+        """Stop all processes that are left, and wait for their ends."""
         left = [psutil.Process(pid) for pid in self.all if not is_gone(pid)]
         for process in left:
             process.send_signal(signal.SIGQUIT)
-        _, alive = psutil.wait_procs(left, timeout=20.0)
+        _, alive = psutil.wait_procs(left, timeout=PATIENCE_S)
         for process in alive:
             process.kill()
         assert alive == []
@@ -91,13 +98,14 @@ def generations(
     pidfile: Path | None = None,
     extra: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
+    injected: str = "",
 ) -> Iterator[Generations]:
-    """Run a node that can be upgraded, and end all that came of it."""
+    """Run a node that can be upgraded, and stop all its generations."""
     addr = free_address()
     options = ["--httplisten", f"{addr[0]}:{addr[1]}", *extra]
     if pidfile is not None:
         options += ["--pidfile", str(pidfile)]
-    with Node(http=False, extra=options, env=env, checked=False) as node:
+    with Node(http=False, extra=options, env=env, injected=injected, checked=False) as node:
         found = Generations(node, addr, pidfile)
         try:
             yield found

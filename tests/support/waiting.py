@@ -1,7 +1,7 @@
-"""Wait for a condition, never for a stretch of time.
+"""Wait for conditions, never for a time.
 
-How long a thing takes is asserted only where it is promised, and then with `promptly`: it fails
-when the thing is slow every time, and not when the machine was busy once.
+A duration is asserted only where it is promised, and then with `promptly`: it fails
+when the call is slow every time, and not when the machine was busy once.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# How many times longer than on a bare machine things may take: more in one that is emulated.
+# Factor on all limits: 1 on a bare machine, more in an emulated one.
 PATIENCE = float(os.environ.get("MOG_TEST_PATIENCE") or 1.0)
-# Far longer than anything takes that is waited for, so that only a real hang fails on a busy
-# machine.
+# Far longer than any wait on a busy machine takes, so that only a hang fails.
 PATIENCE_S = 30.0 * PATIENCE
 _PAUSE_S = 0.005
 _ATTEMPTS = 20
 
 
 def wait_until(claim: Callable[[], object], what: str, timeout: float = PATIENCE_S) -> None:
-    """Return as soon as `claim()` is true; fail saying `what` when it does not become so."""
+    """Return once `claim()` is true; fail with `what` if that takes longer than `timeout`."""
     deadline = time.monotonic() + timeout
     while not claim():
         if time.monotonic() > deadline:
@@ -35,7 +34,7 @@ def wait_until(claim: Callable[[], object], what: str, timeout: float = PATIENCE
 
 
 def promptly(call: Callable[[], T], limit_s: float) -> T:
-    """Return what `call` returns; it may be called again until it is done within the limit."""
+    """Return the result of `call`, which is repeated until it takes less than `limit_s`."""
     for _ in range(_ATTEMPTS):
         began = time.monotonic()
         result = call()

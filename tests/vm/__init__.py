@@ -1,1 +1,1 @@
-"""Tests of vm/: its data, its bad days, and the programs that it drives, played by fakes."""
+"""Tests of vm/: its data, its failures, and the programs that it runs, replaced by fakes."""

@@ -1,4 +1,4 @@
-"""A place for machines that touches nothing of the checkout, and fakes for what drives them."""
+"""Machines in a temporary directory, with fakes of the programs that run them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 from tests.vm.fake_programs import Programs
 from tests.vm.lab import Lab
 
-# Real ones that may stay: they do nothing but what is asked.
+# Programs that need no fake.
 _REAL = ("ssh-keygen", "tar", "git", "sh")
 
 
@@ -42,6 +42,7 @@ machines:
   - name: imaged
     system: debian
     release: "12"
+    end_of_life: 2099-12-31
     memory: 1024
     cpus: 2
     packages: [gcc]
@@ -49,6 +50,7 @@ machines:
   - name: boxed
     system: freebsd
     release: "14.4"
+    end_of_life: 2099-12-31
     memory: 1024
     cpus: 1
     packages: [python3]
@@ -56,6 +58,15 @@ machines:
     box_url: file:///nowhere/some.box
     checksum: "sha256:{digest}"
     provider: libvirt
+  - name: fresh
+    system: freebsd
+    release: "14.5"
+    end_of_life: 2099-12-31
+    memory: 1024
+    cpus: 1
+    packages: [python3]
+    suite: tests/mogpoll
+    image: {{path: {image}, checksum: "sha256:{digest}", accel: tcg}}
 """
     )
     monkeypatch.setenv("PATH", programs.path(str(real)))
@@ -68,7 +79,7 @@ machines:
 
 
 def _end(pid_file: Path, lab: Lab) -> None:
-    """End a fake that a test has left running."""
+    """Kill a fake that a test has left running."""
     try:
         process = psutil.Process(int(pid_file.read_text()))
         if any(str(lab.programs.directory) in word for word in process.cmdline()):

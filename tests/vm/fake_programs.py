@@ -1,7 +1,7 @@
-"""Stand-ins for qemu, qemu-img, ssh and vagrant: they record what they are told and play a part.
+"""Fakes of qemu, qemu-img, ssh and vagrant, which record their arguments and play a part.
 
-Each is a script on a PATH of its own. What it plays is read from a file beside it each time, so a
-test can change the part in the middle.
+Each is a script on a PATH of its own. It reads its part from a file at each call, so a test can
+change it at any time.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import json, os, signal, sys, time
 here = {directory!r}
 name = os.path.basename(sys.argv[0])
 parts = json.load(open(os.path.join(here, "parts.json")))
-with open(os.path.join(here, "told.jsonl"), "a") as told:
-    told.write(json.dumps([name, *sys.argv[1:]]) + "\\n")
+with open(os.path.join(here, "calls.jsonl"), "a") as calls:
+    calls.write(json.dumps([name, *sys.argv[1:]]) + "\\n")
 """
 
 _QEMU = """
@@ -50,11 +50,44 @@ if parts["qemu-img"] == "fails":
 open(sys.argv[-2], "w").close()
 """
 
+# A FreeBSD guest, as its image and its seed make it. It moves on a phase with each login:
+# before sshd, while updaters run, with the end of rc(8) ahead, going down for a reboot, and up.
+_FRESH_GUEST = """
+def phases(seed):
+    updaters = parts["guest"]["updaters"]
+    wait = parts["guest"]["finishing"]
+    off = all(f'{name}_enable="NO"'.encode() in seed for name in updaters)
+    quiet = ["booting", *["finishing"] * wait]
+    return [*quiet, "up"] if off else [*quiet[:1], "updating", *quiet[1:], "leaving", *quiet, "up"]
+
+def fresh_guest():
+    calls = map(json.loads, open(os.path.join(here, "calls.jsonl")))
+    qemu = [call for call in calls if call[0].startswith("qemu-system")][-1]
+    drive = next(word for word in qemu if "seed.iso" in word)
+    log = os.path.join(here, "phases")
+    count = len(open(log).readlines()) if os.path.exists(log) else 0
+    order = phases(open(drive.split(",")[0].removeprefix("file="), "rb").read())
+    phase = order[min(count, len(order) - 1)]
+    looks = "test ! -e /firstboot" in command
+    with open(log, "a") as out:
+        out.write(f"{phase} {'look' if looks else 'work'}\\n")
+    if "media=cdrom" not in drive:
+        print("tester@guest: Permission denied (publickey).", file=sys.stderr)
+        sys.exit(255)
+    if phase in ("booting", "updating") or phase == "leaving" and not looks:
+        print("Connection closed by remote host", file=sys.stderr)
+        sys.exit(255)
+    if phase == "finishing" and looks:
+        sys.exit(1)
+"""
+
 _SSH = """
 command = sys.argv[-1]
-for wanted, status, said in parts["ssh"]:
+if parts["guest"]:
+    fresh_guest()
+for wanted, status, text in parts["ssh"]:
     if wanted in command:
-        print(said, flush=True)
+        print(text, flush=True)
         sys.exit(status)
 if "tar -xf" in command:
     sys.stdin.buffer.read()
@@ -82,11 +115,16 @@ elif "up" in sys.argv:
     json.dump(parts, open(os.path.join(here, "parts.json"), "w"))
 """
 
-_SCRIPTS = {"qemu-system-x86_64": _QEMU, "qemu-img": _QEMU_IMG, "ssh": _SSH, "vagrant": _VAGRANT}
+_SCRIPTS = {
+    "qemu-system-x86_64": _QEMU,
+    "qemu-img": _QEMU_IMG,
+    "ssh": _FRESH_GUEST + _SSH,
+    "vagrant": _VAGRANT,
+}
 
 
 class Programs:
-    """The fakes in one directory: what they shall play, and what they were told."""
+    """The fakes in one directory: their parts, and the calls that they recorded."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -101,6 +139,7 @@ class Programs:
             "qemu-img": "works",
             "ssh": [],
             "vagrant": "not_created",
+            "guest": None,
         }
         self._write()
 
@@ -111,12 +150,17 @@ class Programs:
         self._write()
 
     def answer(self, *answers: tuple[str, int, str]) -> None:
-        """Have ssh answer commands in which a text is found: with a status, saying something."""
+        """Let ssh answer each command that contains a text: (text, status, output)."""
         self.play(ssh=[list(answer) for answer in answers])
 
-    def told(self, name: str) -> list[list[str]]:
+    def phases(self) -> list[str]:
+        """Return the phase of the guest at each login so far, and what the login was for."""
+        path = self.directory / "phases"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def calls(self, name: str) -> list[list[str]]:
         """Return the arguments of each call of a program so far."""
-        path = self.directory / "told.jsonl"
+        path = self.directory / "calls.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         calls = [json.loads(line) for line in lines]
         return [call[1:] for call in calls if call[0] == name]

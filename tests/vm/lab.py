@@ -1,4 +1,4 @@
-"""`python -m vm` as a test runs it: in this process, on a machines.yml of its own."""
+"""`python -m vm` in the process of the test, on a machines.yml of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.vm.fake_programs import Programs
 from vm import cli
-from vm.machines import Machine, load
+from vm.machines import Machines, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Lab:
         self.monkeypatch.setattr(cli, "load", self.load)
         return cli.main(arguments)
 
-    def load(self) -> dict[str, Machine]:
+    def load(self) -> Machines:
         return load(self.machines_file)
 
     @property

@@ -1,4 +1,4 @@
-"""A machine that qemu boots from an image: its states, what qemu is told, and its bad days."""
+"""A machine that qemu boots from an image: its states, qemu's command line, and its failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from tests.support.processes import is_gone
 from tests.support.waiting import wait_until
 from tests.vm.lab import Lab
-from vm import qemu
+from vm import progress
+from vm.drivers import qemu
 
 
 def process(lab: Lab) -> psutil.Process:
@@ -32,6 +33,7 @@ def test_life_of_a_machine(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None
     assert listed(lab, capsys) == "running"
     lab.programs.play(**{"pid file": str(lab.dir / "qemu.pid")})
     assert lab.vm("halt", "imaged") == 0
+    assert "imaged: is off" in capsys.readouterr().out
     assert listed(lab, capsys) == "stopped"
     assert lab.vm("up", "imaged") == 0
     running = process(lab)
@@ -43,42 +45,42 @@ def test_life_of_a_machine(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_up_of_a_running_machine_starts_no_second_one(lab: Lab) -> None:
     assert lab.vm("up", "imaged") == lab.vm("up", "imaged") == 0
-    assert len(lab.programs.told("qemu-system-x86_64")) == 1
+    assert len(lab.programs.calls("qemu-system-x86_64")) == 1
 
 
-def test_what_qemu_is_told(lab: Lab) -> None:
+def test_command_line_of_qemu(lab: Lab) -> None:
     assert lab.vm("up", "imaged", "--offline") == 0
-    (told,) = lab.programs.told("qemu-system-x86_64")
-    text = " ".join(told)
+    (call,) = lab.programs.calls("qemu-system-x86_64")
+    text = " ".join(call)
     port = (lab.dir / "port").read_text().strip()
     assert f"hostfwd=tcp:127.0.0.1:{port}-:22,restrict=on" in text
     assert "-smp 2 -m 1024" in text
     assert "-accel tcg" in text
     assert str(lab.image) not in text
-    (image,) = lab.programs.told("qemu-img")
+    (image,) = lab.programs.calls("qemu-img")
     assert image[-4:] == ["-b", str(lab.image), str(lab.dir / "disk.qcow2"), "10G"]
 
 
 def test_guest_that_may_reach_the_internet_is_not_restricted(lab: Lab) -> None:
     assert lab.vm("up", "imaged") == 0
-    (told,) = lab.programs.told("qemu-system-x86_64")
-    assert not [word for word in told if "restrict" in word]
+    (call,) = lab.programs.calls("qemu-system-x86_64")
+    assert not [word for word in call if "restrict" in word]
 
 
-def test_key_is_made_for_the_machine_and_is_nobody_elses(lab: Lab) -> None:
+def test_machine_has_a_private_key_of_its_own(lab: Lab) -> None:
     assert lab.vm("up", "imaged") == 0
     key = lab.dir / "key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert all(f"IdentityFile={key}" in told for told in lab.programs.told("ssh"))
+    assert all(f"IdentityFile={key}" in call for call in lab.programs.calls("ssh"))
 
 
 def test_guest_that_never_answers(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab.programs.answer(("true", 255, ""))
     assert lab.vm("up", "imaged", "--patience", "0.01") == 1
-    said = capsys.readouterr().err
-    assert "imaged: no login over ssh within 2 s" in said
-    assert "| login service is up" in said
-    assert "--patience" in said
+    output = capsys.readouterr().err
+    assert "imaged: no login over ssh within 3 s" in output
+    assert "| login service is up" in output
+    assert "--patience" in output
     assert process(lab).is_running()
 
 
@@ -86,23 +88,27 @@ def test_guest_that_ends_while_it_boots(lab: Lab, capsys: pytest.CaptureFixture[
     lab.programs.play(qemu="crashes")
     lab.programs.answer(("true", 255, ""))
     assert lab.vm("up", "imaged") == 1
-    said = capsys.readouterr().err
-    assert "imaged: it stopped while booting" in said
-    assert "| login service is up" in said
+    output = capsys.readouterr().err
+    assert "imaged: stopped while booting" in output
+    assert "| login service is up" in output
 
 
 def test_qemu_that_refuses_to_start(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab.programs.play(qemu="refuses")
     assert lab.vm("up", "imaged") == 1
-    said = capsys.readouterr().err
-    assert "qemu does not start: qemu: could not set up host forwarding rule" in said
+    output = capsys.readouterr().err
+    assert "qemu does not start: qemu: could not set up host forwarding rule" in output
 
 
-def test_guest_that_hangs_is_halted_all_the_same(lab: Lab) -> None:
+def test_guest_that_hangs_is_halted(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     assert lab.vm("up", "imaged") == 0
     running = process(lab)
     lab.programs.answer(("shutdown", 255, ""))
+    lab.monkeypatch.setattr(progress, "_ON_PIPE_S", 0.0)
     assert lab.vm("halt", "imaged", "--patience", "0.02") == 0
+    output = capsys.readouterr().out
+    assert "imaged: | login service is up" in output
+    assert "did not shut down within 1 s; cutting its power" in output
     wait_until(lambda: is_gone(running.pid), "qemu is gone")
 
 
@@ -133,9 +139,9 @@ def test_interrupt_leaves_the_machine_running(
         raise KeyboardInterrupt
 
     assert lab.vm("up", "imaged") == 0
-    lab.monkeypatch.setattr("vm.suite.sync", interrupt)
+    lab.monkeypatch.setattr("vm.guest.suite.sync", interrupt)
     assert lab.vm("sync", "imaged") == 130
-    assert "go on running" in capsys.readouterr().err
+    assert "Running machines stay up" in capsys.readouterr().err
     assert os.getsid(process(lab).pid) == process(lab).pid != os.getsid(0)
 
 
@@ -152,40 +158,40 @@ def test_missing_program(
 ) -> None:
     lab.programs.remove(tool)
     assert lab.vm("up", "imaged") == 1
-    said = capsys.readouterr().err
-    assert f"vm: {tool} is not installed" in said
-    assert f"apt-get install {package}" in said
+    output = capsys.readouterr().err
+    assert f"vm: {tool} is not installed" in output
+    assert f"apt-get install {package}" in output
 
 
 def test_image_with_the_wrong_checksum(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab.image.write_bytes(b"another disk")
     assert lab.vm("up", "imaged") == 1
-    said = capsys.readouterr().err
-    assert "image.qcow2 has the wrong sha256" in said
-    assert "vm/machines.yml" in said
-    assert lab.programs.told("qemu-system-x86_64") == []
+    output = capsys.readouterr().err
+    assert "image.qcow2 has the wrong sha256" in output
+    assert "vm/machines.yml" in output
+    assert lab.programs.calls("qemu-system-x86_64") == []
 
 
 def test_image_that_is_not_there(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab.image.unlink()
     assert lab.vm("up", "imaged") == 1
-    assert f"there is no image at {lab.image}" in capsys.readouterr().err
+    assert f"no image at {lab.image}" in capsys.readouterr().err
 
 
-def test_image_that_is_none(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_that_qemu_img_refuses(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab.programs.play(qemu_img="fails")
     assert lab.vm("up", "imaged") == 1
     assert "not in qcow2 format" in capsys.readouterr().err
 
 
-def test_disk_without_room(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+def test_disk_without_space(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     full = shutil.disk_usage(lab.place)._replace(free=5 << 20)
     lab.monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     assert lab.vm("up", "imaged") == 1
-    said = capsys.readouterr().err
-    assert "no room for the disk of imaged: 3072 MiB needed, 5 MiB free" in said
-    assert "MOG_VM_CACHE" in said
-    assert lab.programs.told("qemu-system-x86_64") == []
+    output = capsys.readouterr().err
+    assert "no space for the disk of imaged: 3072 MiB needed, 5 MiB free" in output
+    assert "MOG_VM_CACHE" in output
+    assert lab.programs.calls("qemu-system-x86_64") == []
 
 
 def test_kvm_is_for_processors_that_can(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ FILES = (("ls mogvm/out", 0, "junit.xml probe.json"), ("cat mogvm/out/junit.xml"
 
 
 def commands(lab: Lab) -> list[str]:
-    return [told[-1] for told in lab.programs.told("ssh")]
+    return [call[-1] for call in lab.programs.calls("ssh")]
 
 
 def suite_of(lab: Lab) -> str:
@@ -36,9 +36,9 @@ def test_suite_that_fails_gives_its_own_status(
 ) -> None:
     lab.programs.answer(("suite.sh", 3, "1 failed"), *FILES)
     assert lab.vm("test", "imaged") == 3
-    said = capsys.readouterr().out
-    assert "FAILED with status 3" in said
-    assert "python -m vm test imaged -- -k TEST" in said
+    output = capsys.readouterr().out
+    assert "FAILED with status 3" in output
+    assert "python -m vm test imaged -- -k TEST" in output
     assert (lab.results / "junit.xml").exists()
     lab.programs.answer(("suite.sh", 0, "1 passed"), *FILES)
     assert lab.vm("test", "imaged") == 0
@@ -49,7 +49,7 @@ def test_suite_that_did_not_start_has_no_results(
 ) -> None:
     lab.programs.answer(("suite.sh", 1, "No matching distribution found for tox"))
     assert lab.vm("test", "imaged") == 1
-    assert "the suite did not come so far" in capsys.readouterr().err
+    assert "the suite did not get that far" in capsys.readouterr().err
 
 
 def test_old_results_are_not_taken_for_new_ones(lab: Lab) -> None:
@@ -72,18 +72,18 @@ def test_notes_beside_the_results_stay(lab: Lab) -> None:
 def test_provisioning_is_roots_and_names_the_packages(lab: Lab) -> None:
     lab.programs.answer(("suite.sh", 0, ""), *FILES)
     assert lab.vm("test", "imaged") == 0
-    (told,) = [told for told in lab.programs.told("ssh") if "debian.sh" in told[-1]]
-    assert told[told.index("-l") + 1] == "root"
-    assert told[-1] == "sh ~tester/mogvm/src/vm/provision/debian.sh gcc"
+    (call,) = [call for call in lab.programs.calls("ssh") if "debian.sh" in call[-1]]
+    assert call[call.index("-l") + 1] == "root"
+    assert call[-1] == "sh ~tester/mogvm/src/vm/provision/debian.sh gcc"
 
 
 def test_guest_without_network(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab.programs.answer(("debian.sh", 3, "debian.sh: cannot get gcc: has this guest a way out?"))
     assert lab.vm("test", "imaged") == 1
-    said = capsys.readouterr()
-    assert "cannot get gcc" not in said.err
-    assert "imaged: provisioning failed with status 3" in said.err
-    assert "without internet" in said.err
+    output = capsys.readouterr()
+    assert "cannot get gcc" not in output.err
+    assert "imaged: provisioning failed with status 3" in output.err
+    assert "without internet" in output.err
     assert not [command for command in commands(lab) if "suite.sh" in command]
 
 
@@ -106,9 +106,9 @@ def test_step_for_a_machine_that_does_not_run(
     command: str, lab: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lab.vm(command, "imaged") == 1
-    said = capsys.readouterr().err
-    assert "imaged is not created" in said
-    assert "`python -m vm up imaged` comes first" in said
+    output = capsys.readouterr().err
+    assert "imaged is not created" in output
+    assert "`python -m vm up imaged` comes first" in output
 
 
 def test_interrupted_suite_is_ended_in_the_guest(lab: Lab) -> None:
@@ -116,8 +116,8 @@ def test_interrupted_suite_is_ended_in_the_guest(lab: Lab) -> None:
         raise KeyboardInterrupt
 
     assert lab.vm("up", "imaged") == 0
-    lab.monkeypatch.setattr("vm.suite.provision", lambda _: None)
-    lab.monkeypatch.setattr("vm.suite.ssh.run", interrupt)
+    lab.monkeypatch.setattr("vm.guest.suite.provision", lambda _: None)
+    lab.monkeypatch.setattr("vm.guest.suite.ssh.run", interrupt)
     assert lab.vm("test", "imaged") == 130
     assert commands(lab)[-1] == "sh mogvm/src/vm/provision/suite.sh stop"
 
@@ -127,11 +127,42 @@ def test_worst_of_several_machines_counts(lab: Lab) -> None:
     assert lab.vm("test", "imaged", "imaged") == 5
 
 
+def test_machines_after_one_that_fails_have_their_turn(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.programs.answer(("freebsd.sh", 3, ""), ("suite.sh", 0, ""), *FILES)
+    assert lab.vm("test", "fresh", "imaged") == 1
+    output = capsys.readouterr()
+    assert "fresh: provisioning failed with status 3" in output.err
+    assert output.out.splitlines()[-3:] == [
+        "==> 2 machines:",
+        "    fresh        FAILED with status 1",
+        "    imaged       ok",
+    ]
+
+
+def test_wrong_entry_stops_only_its_machine(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    text = lab.machines_file.read_text()
+    lab.machines_file.write_text(text.replace('release: "14.4"', "release: 14.4"))
+    lab.programs.answer(("suite.sh", 0, ""), *FILES)
+    assert lab.vm("test", "boxed", "imaged") == 1
+    assert "machine 'boxed', key 'release': is the number 14.4" in capsys.readouterr().err
+    assert (lab.results / "junit.xml").exists()
+    assert lab.vm("list") == 0
+    assert "'boxed', key 'release'" in capsys.readouterr().err
+
+
+def test_part_of_the_suite_that_a_machine_runs(lab: Lab) -> None:
+    lab.programs.answer(("suite.sh", 0, ""), *FILES)
+    assert lab.vm("test", "fresh", "--", "-x") == 0
+    assert suite_of(lab).endswith("suite.sh --timeout=600 -x tests/mogpoll")
+
+
 def test_unknown_machine(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     assert lab.vm("up", "plan9") == 1
-    said = capsys.readouterr().err
-    assert "there is no machine 'plan9'" in said
-    assert "imaged, boxed" in said
+    output = capsys.readouterr().err
+    assert "no machine 'plan9'" in output
+    assert "imaged, boxed" in output
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A machine from a box, with a fake vagrant that plays its states; and the real one, if there."""
+"""A machine from a box, with a fake vagrant; and our Vagrantfile with the real one, if any."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.vm.lab import Lab
 
 
 def calls(lab: Lab, verb: str) -> list[list[str]]:
-    return [told for told in lab.programs.told("vagrant") if verb in told]
+    return [call for call in lab.programs.calls("vagrant") if verb in call]
 
 
 def test_box_comes_up_with_its_provider_and_its_checksum(lab: Lab) -> None:
     assert lab.vm("up", "boxed") == 0
-    (told,) = calls(lab, "up")
-    assert told == ["up", "boxed", "--no-provision", "--provider", "libvirt"]
+    (call,) = calls(lab, "up")
+    assert call == ["up", "boxed", "--no-provision", "--provider", "libvirt"]
     lab.programs.play()
     assert str(lab.programs.parts["seen checksum"]).startswith("sha256:")
 
@@ -47,9 +47,9 @@ def test_state_is_listed(
 def test_box_that_is_gone(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab.programs.play(vagrant="box gone")
     assert lab.vm("up", "boxed") == 1
-    assert "vagrant up boxed" in (said := capsys.readouterr().err)
-    assert "failed with status 1" in said
-    assert "docs/vm.md" in said
+    assert "vagrant up boxed" in (output := capsys.readouterr().err)
+    assert "failed with status 1" in output
+    assert "docs/vm.md" in output
 
 
 def test_box_that_never_answers(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,10 +62,10 @@ def test_box_that_never_answers(lab: Lab, capsys: pytest.CaptureFixture[str]) ->
 def test_root_is_reached_with_sudo(lab: Lab) -> None:
     lab.programs.play(vagrant="running")
     assert lab.vm("provision", "boxed") == 0
-    (told,) = [told for told in lab.programs.told("ssh") if "freebsd.sh" in told[-1]]
-    assert told[told.index("-l") + 1] == "vagrant"
-    assert told[-1].startswith("sudo -n sh -c ")
-    assert "~vagrant/mogvm/src/vm/provision/freebsd.sh python3" in told[-1]
+    (call,) = [call for call in lab.programs.calls("ssh") if "freebsd.sh" in call[-1]]
+    assert call[call.index("-l") + 1] == "vagrant"
+    assert call[-1].startswith("sudo -n sh -c ")
+    assert "~vagrant/mogvm/src/vm/provision/freebsd.sh python3" in call[-1]
 
 
 def test_halt_and_destroy_are_vagrants(lab: Lab) -> None:

@@ -1,1 +1,1 @@
-"""What every backend must do. No test in here knows which one it runs on."""
+"""What every backend must do; tests do not depend on the backend unless they say so."""

@@ -1,8 +1,8 @@
-"""Many threads and peers that go, half or whole: nothing that was sent is lost, each end is met.
+"""Many threads, and peers that close or half-close: no data is lost, each end is reported.
 
-Some connections are read byte by byte, armed again for each, by whichever thread is told,
-and the peer has gone before the first byte is read. The peers of others leave while they are
-armed, or while a thread has them.
+Some connections are read byte by byte, re-armed for each by the thread that received the event,
+after the peer has closed. The peers of others close while they are armed, or while a thread owns
+them.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mogpoll import Readiness
-from tests.mogpoll.conformance.crowds import EVENTS, Crowd, HaltingCrowd, Owners
-from tests.mogpoll.conformance.looks import BOTH, INTERESTS, READ, WRITE, told
+from tests.mogpoll.checks import BOTH, INTERESTS, READ, WRITE, received
+from tests.mogpoll.receivers import EVENTS, Owners, PausableReceivers, Receivers
 from tests.support.sockets import drain, fill, reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mogpoll import Event, Interest, Poller
-    from tests.mogpoll.conformance.looks import Pair
+    from tests.mogpoll.checks import Pair
 
 pytestmark = pytest.mark.usefixtures("restless")
 
 SENT = b"abcd"
-# Each byte is an event, and so is the end.
+# One event a byte, and one for the end.
 LIVES = EVENTS // (len(SENT) + 1)
 
 
 class Readers:
-    """A crowd that reads connections to their ends."""
+    """Threads that read connections to their ends."""
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
@@ -44,11 +44,11 @@ class Readers:
         self._room = threading.Semaphore(100)
         self._left = LIVES
         self._lock = threading.Lock()
-        self.crowd = Crowd(poller, self._play)
+        self.receivers = Receivers(poller, self._play)
         self.read: list[bytes] = []
 
     def begin(self, pair: Pair) -> None:
-        """Take on a connection; the far end is kept open until the near one is at its end."""
+        """Add a connection; its far end stays open until the near one is read to the end."""
         near, far = pair
         near.setblocking(False)
         fd = near.fileno()
@@ -61,7 +61,7 @@ class Readers:
                 assert self._room.acquire(timeout=25)
                 self.begin(make())
 
-        self.crowd.run(begin_all)
+        self.receivers.run(begin_all)
 
     def _play(self, event: Event) -> None:
         fd = event.fd
@@ -71,7 +71,7 @@ class Readers:
             try:
                 piece = self._open[fd].recv(1)
             except BlockingIOError:
-                # A socket with room, while what was sent is still on its way.
+                # Writable, while the data is still on its way.
                 self._owners.release(fd)
                 self._poller.rearm(fd, READ)
                 return
@@ -93,7 +93,7 @@ class Readers:
         with self._lock:
             self._left -= 1
             if not self._left:
-                self.crowd.finish()
+                self.receivers.finish()
 
 
 def half_closed() -> Pair:
@@ -117,7 +117,7 @@ def test_n04_what_was_sent_before_the_end_is_read_by_many_threads(
     readers = Readers(poller)
     readers.run(make)
     assert readers.read == [SENT] * LIVES
-    assert told(poller) == []
+    assert received(poller) == []
 
 
 def test_n04_resets_are_met_once_each_by_many_threads(poller: Poller) -> None:
@@ -132,14 +132,14 @@ def test_n04_resets_are_met_once_each_by_many_threads(poller: Poller) -> None:
             return near, far
 
         readers.run(was_reset)
-    # What a reset leaves of the bytes before it is the system's affair.
+    # Systems differ in how much data a reset leaves.
     assert len(readers.read) == LIVES
     assert all(SENT.startswith(read) for read in readers.read)
-    assert told(poller) == []
+    assert received(poller) == []
 
 
-class Deserted:
-    """Connections whose peers leave, under each interest in turn."""
+class PeersThatClose:
+    """Connections whose peers close, under each interest in turn."""
 
     def __init__(self, poller: Poller, count: int) -> None:
         self._poller = poller
@@ -152,7 +152,7 @@ class Deserted:
             self.interests[near.fileno()] = INTERESTS[number % 3]
 
     def add_silent(self) -> None:
-        """Arm them while there is nothing to read and no room to write."""
+        """Arm them while they are neither readable nor writable."""
         for fd, (near, _) in self.pairs.items():
             if self.interests[fd] & WRITE:
                 near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -168,14 +168,14 @@ class Deserted:
         self.pairs[fd][1].close()
 
     def check_end(self, fd: int, event: Event) -> None:
-        """The event names what was armed for, and to a reader the hang-up.
+        """The event names an armed direction, and HANGUP to a reader.
 
-        What is armed for nothing but WRITE can be written to then, in vain.
+        Armed for WRITE alone, the socket is writable, although the peer is gone.
         """
         assert event.readiness & self.interests[fd]
         if self.interests[fd] & READ:
             assert event.readiness & Readiness.HANGUP
-        # A reset, where the peer left without reading.
+        # A reset, if the peer closed without reading.
         with contextlib.suppress(ConnectionResetError):
             assert self.pairs[fd][0].recv(1) == b""
 
@@ -189,61 +189,61 @@ def counted(events: dict[int, list[Event]]) -> dict[int, int]:
     return {fd: len(found) for fd, found in events.items()}
 
 
-def test_n04_peers_that_leave_armed_connections_are_told_of_once_each(poller: Poller) -> None:
-    crowd = HaltingCrowd(poller)
+def test_n04_peers_that_leave_armed_connections_are_reported_once_each(poller: Poller) -> None:
+    receivers = PausableReceivers(poller)
 
     def play_round(_number: int) -> None:
-        deserted = Deserted(poller, 99)
-        deserted.add_silent()
-        with crowd.halted() as events:
+        peers = PeersThatClose(poller, 99)
+        peers.add_silent()
+        with receivers.paused() as events:
             assert events == {}
-        for fd in deserted.pairs:
-            deserted.leave(fd)
-        with crowd.halted() as events:
-            assert counted(events) == dict.fromkeys(deserted.pairs, 1)
+        for fd in peers.pairs:
+            peers.leave(fd)
+        with receivers.paused() as events:
+            assert counted(events) == dict.fromkeys(peers.pairs, 1)
             for fd, (event,) in events.items():
-                deserted.check_end(fd, event)
-            deserted.close()
+                peers.check_end(fd, event)
+            peers.close()
 
-    crowd.play_rounds(play_round)
-    assert told(poller) == []
+    receivers.play_rounds(play_round)
+    assert received(poller) == []
 
 
 def test_n04_peers_that_leave_owned_connections_make_no_second_owner(poller: Poller) -> None:
-    """The hang-up is told at the next arming: at once, or after all threads could be told."""
+    """The hang-up is reported at the next arming: at once, or after all threads were served."""
     first: dict[int, Event] = {}
-    rounds: list[Deserted] = []
+    rounds: list[PeersThatClose] = []
 
     def play(event: Event) -> None:
         fd = event.fd
         if first.setdefault(fd, event) is not event:
             return
-        deserted = rounds[-1]
-        drain(deserted.pairs[fd][0])
-        deserted.leave(fd)
+        peers = rounds[-1]
+        drain(peers.pairs[fd][0])
+        peers.leave(fd)
         if fd % 4 < 2:
-            poller.rearm(fd, deserted.interests[fd])
+            poller.rearm(fd, peers.interests[fd])
 
-    crowd = HaltingCrowd(poller, play)
+    receivers = PausableReceivers(poller, play)
 
     def play_round(_number: int) -> None:
         first.clear()
-        deserted = Deserted(poller, 99)
-        rounds[:] = [deserted]
-        deserted.add_ready()
-        kept = [fd for fd in deserted.pairs if fd % 4 >= 2]
-        with crowd.halted() as events:
+        peers = PeersThatClose(poller, 99)
+        rounds[:] = [peers]
+        peers.add_ready()
+        kept = [fd for fd in peers.pairs if fd % 4 >= 2]
+        with receivers.paused() as events:
             before = counted(events)
             ends = {fd: found[1] for fd, found in events.items() if len(found) == 2}
-            assert before == {fd: 1 if fd in kept else 2 for fd in deserted.pairs}
+            assert before == {fd: 1 if fd in kept else 2 for fd in peers.pairs}
         for fd in kept:
-            poller.rearm(fd, deserted.interests[fd])
-        with crowd.halted() as events:
+            poller.rearm(fd, peers.interests[fd])
+        with receivers.paused() as events:
             assert counted(events) == dict.fromkeys(kept, 1)
             ends |= {fd: event for fd, (event,) in events.items()}
             for fd, event in ends.items():
-                deserted.check_end(fd, event)
-            deserted.close()
+                peers.check_end(fd, event)
+            peers.close()
 
-    crowd.play_rounds(play_round)
-    assert told(poller) == []
+    receivers.play_rounds(play_round)
+    assert received(poller) == []

@@ -1,4 +1,4 @@
-"""A forked child has nothing of its parent's pollers and wakers, which lose nothing to it."""
+"""A forked child cannot use its parent's pollers and wakers, and takes nothing from them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ def run():
     assert refused(lambda: poller.add(far.fileno(), READ))
     assert refused(lambda: poller.rearm(fd, READ))
     assert refused(lambda: poller.rearm(far.fileno(), READ))
-    assert refused(lambda: poller.exchange(fd, READ, 0))
     assert refused(lambda: poller.forget(fd))
     assert refused(lambda: poller.wait(0))
     assert refused(lambda: poller.wait())
@@ -124,7 +123,7 @@ far.send(b"a")
 assert poller.wait(10).fd == fd
 """
 
-# One of the threads holds whatever lock there is at nearly every moment.
+# At nearly every moment some thread holds each lock.
 FORK_UNDER_LOAD = """
 pairs = [socket.socketpair() for _ in range(4)]
 over = threading.Event()
@@ -159,7 +158,7 @@ assert statuses == [0] * 20, statuses
 """
 
 
-# One of each kind, as far as the backend takes it, and one that nobody waits for.
+# One of each kind that the backend accepts, and one without a poller.
 WAKERS_ARE_CLOSED = """
 from mogpoll import BouncingWaker, Waker
 wakers = [Waker(), Waker(pipe=True), BouncingWaker()]
@@ -238,7 +237,7 @@ waker.wake()
 )
 def test_n17_fork(backend: Backend, script: str) -> None:
     done = subprocess.run(
-        # From 3.12 on Python warns of any fork beside threads.
+        # Python 3.12 warns of a fork beside threads.
         [sys.executable, "-P", "-W", "ignore", "-c", PREAMBLE + script],
         env=backend.environment(),
         check=False,

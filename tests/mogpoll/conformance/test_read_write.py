@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mogpoll.conformance.crowds import wake_sleepers
-from tests.mogpoll.conformance.looks import BOTH, INTERESTS, READ, WRITE, is_readable, told
+from tests.mogpoll.checks import BOTH, INTERESTS, READ, WRITE, is_readable, received
+from tests.mogpoll.receivers import wake_sleepers
 from tests.support.sockets import drain, fill
 
 if TYPE_CHECKING:
     from mogpoll import Interest, Poller
-    from tests.mogpoll.conformance.looks import Pair
+    from tests.mogpoll.checks import Pair
 
 
 @pytest.fixture
@@ -24,32 +24,32 @@ def ready(pair: Pair) -> Pair:
     return pair
 
 
-def test_either_direction_is_told(poller: Poller, pair: Pair) -> None:
+def test_either_direction_is_reported(poller: Poller, pair: Pair) -> None:
     fd = pair[0].fileno()
     poller.add(fd, BOTH)
-    found = told(poller)
+    found = received(poller)
     fill(pair[0])
     poller.rearm(fd, BOTH)
-    found += told(poller)
+    found += received(poller)
     pair[1].send(b"a")
-    assert [*found, *told(poller)] == [fd, fd]
+    assert [*found, *received(poller)] == [fd, fd]
 
 
 def test_n01_both_directions_ready_are_one_event(poller: Poller, ready: Pair) -> None:
     poller.add(ready[0].fileno(), BOTH)
-    assert told(poller) == [ready[0].fileno()]
+    assert received(poller) == [ready[0].fileno()]
 
 
 def test_n01_event_silences_the_other_direction_too(poller: Poller, pair: Pair) -> None:
     poller.add(pair[0].fileno(), BOTH)
-    told(poller)
+    received(poller)
     pair[1].send(b"a")
-    assert told(poller) == []
+    assert received(poller) == []
 
 
 @pytest.mark.parametrize("count", [2, 8])
 def test_n01_of_many_waiters_one_gets_it(poller: Poller, ready: Pair, count: int) -> None:
-    """Whoever is woken by the other direction sleeps on."""
+    """A waiter woken by the other direction keeps waiting."""
     fd = ready[0].fileno()
     assert wake_sleepers(poller, count, lambda: poller.add(fd, BOTH)) == [fd]
 
@@ -58,14 +58,14 @@ def test_n01_of_many_waiters_one_gets_it(poller: Poller, ready: Pair, count: int
 def test_late_twin_after_a_rearm_is_dropped(
     poller: Poller, ready: Pair, next_interest: Interest
 ) -> None:
-    """Whichever direction was told first, what is left of the other is of the past."""
+    """The other direction's event belongs to the previous arming."""
     fd = ready[0].fileno()
     poller.add(fd, BOTH)
     poller.wait()
     drain(ready[0])
     fill(ready[0])
     poller.rearm(fd, next_interest)
-    assert len(told(poller)) <= (0 if next_interest == READ else 1)
+    assert len(received(poller)) <= (0 if next_interest == READ else 1)
 
 
 def test_late_twin_is_dropped_when_the_other_direction_is_armed_next(
@@ -76,18 +76,18 @@ def test_late_twin_is_dropped_when_the_other_direction_is_armed_next(
     poller.wait()
     drain(ready[0])
     poller.rearm(fd, READ)
-    found = told(poller)
+    found = received(poller)
     ready[1].send(b"b")
-    assert [found, told(poller)] == [[], [fd]]
+    assert [found, received(poller)] == [[], [fd]]
 
 
 def test_both_again_and_again_is_one_event_each_time(poller: Poller, ready: Pair) -> None:
     fd = ready[0].fileno()
     poller.add(fd, BOTH)
-    found = [told(poller)]
+    found = [received(poller)]
     for _ in range(5):
         poller.rearm(fd, BOTH)
-        found.append(told(poller))
+        found.append(received(poller))
     assert found == [[fd]] * 6
 
 
@@ -96,7 +96,7 @@ def test_rearm_without_an_event_leaves_one_event(poller: Poller, ready: Pair) ->
     poller.add(fd, BOTH)
     for interest in (BOTH, READ, WRITE, BOTH):
         poller.rearm(fd, interest)
-    assert told(poller) == [fd]
+    assert received(poller) == [fd]
 
 
 def test_twin_of_a_forgotten_descriptor_is_dropped(poller: Poller, ready: Pair) -> None:
@@ -104,12 +104,12 @@ def test_twin_of_a_forgotten_descriptor_is_dropped(poller: Poller, ready: Pair) 
     poller.add(fd, BOTH)
     poller.wait()
     poller.forget(fd)
-    found = told(poller)
+    found = received(poller)
     poller.add(fd, READ)
-    assert [found, told(poller)] == [[], [fd]]
+    assert [found, received(poller)] == [[], [fd]]
 
 
-def test_n07_twin_is_not_told_of_the_next_file_with_that_number(
+def test_n07_twin_is_not_reported_for_the_next_file_with_that_number(
     poller: Poller, ready: Pair
 ) -> None:
     fd = ready[0].fileno()
@@ -121,9 +121,9 @@ def test_n07_twin_is_not_told_of_the_next_file_with_that_number(
         os.dup2(near.fileno(), fd)
         near.close()
         poller.add(fd, READ)
-        found = told(poller)
+        found = received(poller)
         far.send(b"a")
-        found += told(poller)
+        found += received(poller)
         poller.forget(fd)
     assert found == [fd]
 
@@ -131,13 +131,13 @@ def test_n07_twin_is_not_told_of_the_next_file_with_that_number(
 def test_queue_is_readable_while_an_event_is_queued_and_not_before(
     poller: Poller, pair: Pair
 ) -> None:
-    """Whoever watches the queue from outside must see what nobody took."""
+    """A monitor of the queue must see events not yet received."""
     seen = [is_readable(poller.fileno())]
     poller.add(pair[0].fileno(), READ)
     seen.append(is_readable(poller.fileno()))
     pair[1].send(b"a")
     seen.append(is_readable(poller.fileno(), timeout_ms=10_000))
-    told(poller)
+    received(poller)
     assert [*seen, is_readable(poller.fileno())] == [False, False, True, False]
 
 
@@ -145,12 +145,12 @@ def test_twin_does_not_keep_the_queue_readable_once_it_was_looked_at(
     poller: Poller, ready: Pair
 ) -> None:
     poller.add(ready[0].fileno(), BOTH)
-    told(poller)
+    received(poller)
     assert not is_readable(poller.fileno())
 
 
 def test_twin_does_not_end_a_wait_early(poller: Poller, ready: Pair) -> None:
-    """The queue holds something, and still it is nothing that anybody should hear of."""
+    """The queue holds an event that no waiter may get."""
     poller.add(ready[0].fileno(), BOTH)
     poller.wait()
     assert poller.wait(0.02) is None

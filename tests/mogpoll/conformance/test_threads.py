@@ -1,7 +1,7 @@
 """Many threads on one queue: every event has exactly one owner, and none is lost.
 
-The games below end by themselves once every event that there must be was received. An event
-that is lost leaves them waiting, which fails; one that is delivered twice makes two owners.
+Each test ends once every expected event was received. A lost event makes it time out; a doubled
+one makes two owners.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mogpoll import BouncingWaker
-from tests.mogpoll.conformance.crowds import EVENTS, THREADS, Crowd, Owners, wake_sleepers
-from tests.mogpoll.conformance.looks import BOTH, INTERESTS, READ, WRITE, told
+from tests.mogpoll.backends import Backend
+from tests.mogpoll.checks import BOTH, INTERESTS, READ, WRITE, received
+from tests.mogpoll.receivers import EVENTS, THREADS, Owners, Receivers, wake_sleepers
 from tests.support.sockets import stream_pair
 from tests.support.threads import Running, run_all, wait_until_asleep
 
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("restless")
 
 @pytest.fixture
 def ends() -> Iterator[list[socket.socket]]:
-    """Fifty sockets, each readable and writable."""
+    """Return 50 sockets, each readable and writable."""
     pairs = [socket.socketpair() for _ in range(50)]
     for near, far in pairs:
         near.setblocking(False)
@@ -62,22 +63,22 @@ def test_n10_n19_ten_thousand_events_have_one_owner_each(
         else:
             poller.rearm(event.fd, turns[turn % len(turns)])
 
-    crowd = Crowd(poller, play)
+    receivers = Receivers(poller, play)
 
     def watch() -> None:
         for _ in ends:
             assert done.acquire(timeout=25)
-        crowd.finish()
+        receivers.finish()
 
     for end in ends:
         poller.add(end.fileno(), turns[0])
-    crowd.run(watch)
+    receivers.run(watch)
     assert owners.taken == {end.fileno(): rounds for end in ends}
-    assert told(poller) == []
+    assert received(poller) == []
 
 
 def test_n10_tokens_are_passed_on_without_loss(poller: Poller, ends: list[socket.socket]) -> None:
-    """Each socket tells of real data; a token that is read is sent on to another socket."""
+    """Events of real data: each token read is sent to another socket."""
     near_to_far = [socket.socketpair() for _ in range(40)]
     nears = {near.fileno(): near for near, _ in near_to_far}
     fars = [far for _, far in near_to_far]
@@ -93,7 +94,7 @@ def test_n10_tokens_are_passed_on_without_loss(poller: Poller, ends: list[socket
         except BlockingIOError:
             tokens = 0
         owners.release(event.fd)
-        # Both directions sometimes: a writer is told at once, and finds nothing to read.
+        # Sometimes both: the socket is writable at once, and has nothing to read.
         poller.rearm(event.fd, BOTH if tokens and event.fd % 3 == 0 else READ)
         if tokens:
             hop = next(hops)
@@ -102,26 +103,26 @@ def test_n10_tokens_are_passed_on_without_loss(poller: Poller, ends: list[socket
             elif hop == EVENTS + len(fars) // 2:
                 left.set()
 
-    crowd = Crowd(poller, play)
+    receivers = Receivers(poller, play)
 
     def watch() -> None:
         assert left.wait(25)
-        crowd.finish()
+        receivers.finish()
 
     for fd in nears:
         poller.add(fd, READ)
     for far in fars[::2]:
         far.send(b"t")
-    crowd.run(watch)
+    receivers.run(watch)
     for end in itertools.chain(*near_to_far):
         end.close()
     assert next(hops) == EVENTS + len(fars) // 2 + 1
 
 
 class Lives:
-    """Sockets that are added by some threads, and forgotten and closed by whoever has them.
+    """Sockets that some threads add, and their owners forget and close.
 
-    Numbers are given out again at once, to whichever thread asks next.
+    Their numbers are reused at once, by any thread.
     """
 
     def __init__(self, poller: Poller, count: int, rounds: int) -> None:
@@ -130,7 +131,7 @@ class Lives:
         self._lock = threading.Lock()
         self._open: dict[int, tuple[socket.socket, socket.socket, list[int]]] = {}
         self._owners = Owners()
-        self.crowd = Crowd(poller, self._play)
+        self.receivers = Receivers(poller, self._play)
 
     def adder(self, count: int) -> Callable[[], None]:
         def add() -> None:
@@ -139,7 +140,7 @@ class Lives:
                 far.send(b"a")
                 fd = near.fileno()
                 self._open[fd] = (near, far, [0])
-                # From here on it may be somebody else's.
+                # Another thread may own it from here on.
                 self._poller.add(fd, INTERESTS[number % 3])
 
         return add
@@ -162,7 +163,7 @@ class Lives:
         with self._lock:
             self._left -= 1
             if not self._left:
-                self.crowd.finish()
+                self.receivers.finish()
 
 
 @pytest.mark.parametrize("rounds", [1, 9])
@@ -170,11 +171,11 @@ def test_n07_n10_descriptor_may_be_forgotten_before_the_call_that_armed_it_retur
     poller: Poller, rounds: int
 ) -> None:
     lives = Lives(poller, count=EVENTS // (rounds + 1), rounds=rounds)
-    lives.crowd.run(*[lives.adder(EVENTS // (rounds + 1) // 4)] * 4)
-    assert told(poller) == []
+    lives.receivers.run(*[lives.adder(EVENTS // (rounds + 1) // 4)] * 4)
+    assert received(poller) == []
 
 
-def test_n10_exchange_gives_each_event_one_owner(
+def test_n10_rearm_and_wait_give_each_event_one_owner(
     poller: Poller, ends: list[socket.socket]
 ) -> None:
     rounds = EVENTS // len(ends)
@@ -184,14 +185,15 @@ def test_n10_exchange_gives_each_event_one_owner(
     left = threading.Semaphore(0)
 
     def take(event: Event | None) -> Event | None:
-        """Own it for a moment; return what comes in exchange, or next."""
+        """Own it briefly, re-arm it, and return the next event."""
         assert event is not None
         owners.take(event.fd)
         turn = owners.taken[event.fd]
         owners.release(event.fd)
         if turn < rounds:
-            return poller.exchange(event.fd, INTERESTS[turn % 3])
-        left.release()
+            poller.rearm(event.fd, INTERESTS[turn % 3])
+        else:
+            left.release()
         return poller.wait()
 
     def play() -> None:
@@ -222,11 +224,11 @@ def test_add_and_forget_by_many_threads_leave_nothing(poller: Poller) -> None:
                 poller.forget(near.fileno())
 
     run_all([churn] * THREADS)
-    assert told(poller) == []
+    assert received(poller) == []
 
 
 def test_rearm_of_what_is_armed_already_is_one_event(poller: Poller) -> None:
-    """As when somebody takes a waiting task over: nobody is told twice of the last arming."""
+    """As when another thread takes over a waiting task: the last arming yields one event."""
     rounds = 300
     got = threading.Semaphore(0)
     counts = Counter[int]()
@@ -235,7 +237,7 @@ def test_rearm_of_what_is_armed_already_is_one_event(poller: Poller) -> None:
         counts[event.fd] += 1
         got.release()
 
-    crowd = Crowd(poller, play)
+    receivers = Receivers(poller, play)
     with stream_pair() as (near, far):
 
         def churn() -> None:
@@ -247,20 +249,20 @@ def test_rearm_of_what_is_armed_already_is_one_event(poller: Poller) -> None:
                 assert got.acquire(timeout=20)
                 while got.acquire(blocking=False):
                     pass
-            crowd.finish()
+            receivers.finish()
 
         far.setblocking(False)
-        crowd.run(churn, threads=6)
-        # Each round arms at most twice for what is ready.
+        receivers.run(churn, threads=6)
+        # Each round arms a ready descriptor at most twice.
         assert rounds <= counts[near.fileno()] <= 2 * rounds
-        assert told(poller) == []
+        assert received(poller) == []
 
 
 def test_one_event_wakes_one_of_many_sleepers(poller: Poller) -> None:
     with stream_pair() as (near, far):
         far.send(b"a")
-        told_of = wake_sleepers(poller, THREADS, lambda: poller.add(near.fileno(), BOTH))
-        assert told_of == [near.fileno()]
+        reported_of = wake_sleepers(poller, THREADS, lambda: poller.add(near.fileno(), BOTH))
+        assert reported_of == [near.fileno()]
 
 
 def test_as_many_events_as_sleepers_wake_them_all(poller: Poller) -> None:
@@ -276,8 +278,10 @@ def test_as_many_events_as_sleepers_wake_them_all(poller: Poller) -> None:
     assert sorted(event.fd for event in found if event) == expected
 
 
-def test_two_pollers_share_nothing(poller: Poller, ends: list[socket.socket]) -> None:
-    other = type(poller)()
+def test_two_pollers_share_nothing(
+    poller: Poller, ends: list[socket.socket], backend: Backend
+) -> None:
+    other = backend.open()
     counts: dict[Poller, Counter[int]] = {poller: Counter(), other: Counter()}
 
     def game(mine: Poller) -> Callable[[], None]:
@@ -286,12 +290,12 @@ def test_two_pollers_share_nothing(poller: Poller, ends: list[socket.socket]) ->
             if counts[mine][event.fd] < 20:
                 mine.rearm(event.fd, random.choice(INTERESTS))
             elif sum(counts[mine].values()) == 20 * len(ends):
-                crowd.finish()
+                receivers.finish()
 
-        crowd = Crowd(mine, play)
+        receivers = Receivers(mine, play)
         for end in ends:
             mine.add(end.fileno(), BOTH)
-        return lambda: crowd.run(threads=1)
+        return lambda: receivers.run(threads=1)
 
     run_all([game(poller), game(other)])
     other.close()

@@ -7,25 +7,25 @@ import os
 import socket
 import stat
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mogpoll import BouncingWaker, NotRegistered, Waker
-from tests.mogpoll.conformance.looks import READ, WRITE, is_readable, told
+from tests.mogpoll.backends import Backend
+from tests.mogpoll.checks import READ, WRITE, is_readable, received
+from tests.mogpoll.receivers import EVENTS, THREADS
 from tests.support.descriptors import open_numbers
 from tests.support.sockets import drain
-from tests.support.threads import Running, run_all, wait_until_asleep
+from tests.support.threads import Running, is_held, run_all, wait_until_asleep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mogpoll import Poller
-    from tests.mogpoll.conformance.looks import Pair
+    from tests.mogpoll.checks import Pair
 
-THREADS = 8
-
-# Where the system has no eventfd, both are the pipe.
+# Without eventfd, both are pipes.
 either_kind = pytest.mark.parametrize("pipe", [False, True], ids=["eventfd", "pipe"])
 
 
@@ -55,30 +55,30 @@ def leave_when_bounced(poller: Poller, waker: BouncingWaker) -> Callable[[], Non
 
 def test_n27_waker_that_was_not_woken_is_silent(poller: Poller, waker: Waker) -> None:
     waker.attach(poller)
-    assert told(poller) == []
+    assert received(poller) == []
 
 
-def test_n27_waker_is_told_by_the_descriptor_that_attach_returns(
+def test_n27_waker_is_reported_by_the_descriptor_that_attach_returns(
     poller: Poller, waker: Waker
 ) -> None:
     fd = waker.attach(poller)
     waker.wake()
-    assert (fd, told(poller)) == (waker.fileno(), [fd])
+    assert (fd, received(poller)) == (waker.fileno(), [fd])
 
 
 def test_wake_before_attach_is_not_lost(poller: Poller, waker: Waker) -> None:
     waker.wake()
     fd = waker.attach(poller)
-    assert told(poller) == [fd]
+    assert received(poller) == [fd]
 
 
 def test_many_wakes_before_anybody_looked_are_one_event(poller: Poller, waker: Waker) -> None:
     fd = waker.attach(poller)
     for _ in range(1000):
         waker.wake()
-    found = told(poller)
+    found = received(poller)
     waker.receive(poller)
-    assert [found, told(poller)] == [[fd], []]
+    assert [found, received(poller)] == [[fd], []]
 
 
 def test_drained_waker_can_be_woken_again(poller: Poller, waker: Waker) -> None:
@@ -86,23 +86,23 @@ def test_drained_waker_can_be_woken_again(poller: Poller, waker: Waker) -> None:
     found = []
     for _ in range(3):
         waker.wake()
-        found += told(poller)
+        found += received(poller)
         waker.receive(poller)
-        found += told(poller)
+        found += received(poller)
     assert found == [fd] * 3
 
 
-def test_wake_between_event_and_receive_is_not_told_twice_or_lost(
+def test_wake_between_event_and_receive_is_not_reported_twice_or_lost(
     poller: Poller, waker: Waker
 ) -> None:
     fd = waker.attach(poller)
     waker.wake()
-    told(poller)
+    received(poller)
     waker.wake()
     waker.receive(poller)
-    assert told(poller) == []
+    assert received(poller) == []
     waker.wake()
-    assert told(poller) == [fd]
+    assert received(poller) == [fd]
 
 
 def test_full_waker_can_still_be_woken(waker: Waker) -> None:
@@ -169,13 +169,13 @@ def test_n26_bouncing_waker_reaches_threads_that_come_later(
 def test_n26_bouncing_waker_reaches_each_of_many_threads_again_and_again(
     poller: Poller, bouncing: BouncingWaker
 ) -> None:
-    """Ten thousand bounces: whoever hands it on once too little leaves somebody asleep."""
+    """Ten thousand bounces: one that is not passed on leaves a thread asleep."""
     bouncing.attach(poller)
     bouncing.wake()
     leave = leave_when_bounced(poller, bouncing)
 
     def wait() -> None:
-        for _ in range(1250):
+        for _ in range(EVENTS // THREADS):
             leave()
 
     run_all([wait] * THREADS)
@@ -187,13 +187,13 @@ def test_n26_bouncing_waker_is_left_ready_by_the_last_thread(
     fd = bouncing.attach(poller)
     bouncing.wake()
     run_all([leave_when_bounced(poller, bouncing)] * THREADS)
-    assert told(poller) == [fd]
+    assert received(poller) == [fd]
 
 
 def test_n26_bouncing_waker_does_not_starve_others(
     poller: Poller, bouncing: BouncingWaker, pair: Pair
 ) -> None:
-    """However often it is handed on, the queue is a queue."""
+    """However often it is re-armed, other events get their turn."""
     poller.add(pair[0].fileno(), WRITE)
     bouncing.attach(poller)
     bouncing.wake()
@@ -204,15 +204,17 @@ def test_n26_bouncing_waker_does_not_starve_others(
             break
         bouncing.receive(poller)
     else:
-        pytest.fail("only the waker was told of")
+        pytest.fail("only the waker was reported")
 
 
-def test_two_wakers_are_told_apart(poller: Poller, waker: Waker, bouncing: BouncingWaker) -> None:
+def test_two_wakers_are_distinguished(
+    poller: Poller, waker: Waker, bouncing: BouncingWaker
+) -> None:
     fds = [waker.attach(poller), bouncing.attach(poller)]
     bouncing.wake()
-    first = told(poller)
+    first = received(poller)
     waker.wake()
-    assert [first, told(poller)] == [[fds[1]], [fds[0]]]
+    assert [first, received(poller)] == [[fds[1]], [fds[0]]]
 
 
 def test_wake_from_many_threads(poller: Poller, waker: Waker) -> None:
@@ -223,7 +225,7 @@ def test_wake_from_many_threads(poller: Poller, waker: Waker) -> None:
             waker.wake()
 
     run_all([wake] * THREADS)
-    assert told(poller) == [fd]
+    assert received(poller) == [fd]
 
 
 def test_pipe_can_be_asked_for() -> None:
@@ -295,16 +297,16 @@ def test_waker_can_be_attached_again(poller: Poller, waker: Waker) -> None:
         waker.receive(poller)
     assert waker.attach(poller) == fd
     waker.wake()
-    assert told(poller) == [fd]
+    assert received(poller) == [fd]
 
 
-def test_waker_can_be_attached_to_two_pollers(poller: Poller) -> None:
-    """A pipe, since a backend may want one in place of the eventfd."""
-    waker, other = Waker(pipe=True), type(poller)()
+def test_waker_can_be_attached_to_two_pollers(poller: Poller, backend: Backend) -> None:
+    """A pipe, since a backend may replace the eventfd by one."""
+    waker, other = Waker(pipe=True), backend.open()
     fd = waker.attach(poller)
     other.add(fd, READ)
     waker.wake()
-    found = [told(poller), told(other)]
+    found = [received(poller), received(other)]
     other.close()
     waker.close()
     assert found == [[fd], [fd]]
@@ -317,3 +319,20 @@ def test_waker_is_not_inherited_by_exec(kind: type[Waker], pipe: bool) -> None:
     inheritable = os.get_inheritable(waker.fileno())
     waker.close()
     assert not inheritable
+
+
+def test_descriptor_is_used_under_the_lock_of_the_close(
+    waker: Waker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bool] = []
+    for name in ("read", "write", "eventfd_read", "eventfd_write"):
+        genuine = getattr(os, name, None)
+
+        def call(*args: object, genuine: Any = genuine) -> object:
+            held.append(is_held(waker._lock))
+            return genuine(*args)
+
+        monkeypatch.setattr(os, name, call, raising=False)
+    waker.wake()
+    waker.drain()
+    assert held == [True, True]

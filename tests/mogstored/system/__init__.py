@@ -1,1 +1,1 @@
-"""The real node as a process, talked to over loopback."""
+"""The real node as a process, over loopback."""

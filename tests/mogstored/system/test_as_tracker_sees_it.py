@@ -1,4 +1,4 @@
-"""What trackers rely on, byte for byte as they send it, over the connections that they keep.
+"""What trackers rely on, with their requests byte for byte, on connections that they keep.
 
 The two last points have files of their own for the rest: `test_device_that_hangs` and
 `test_restart_under_trackers`.
@@ -10,7 +10,6 @@ import base64
 import hashlib
 import os
 import re
-import shutil
 import signal
 import time
 from contextlib import ExitStack
@@ -22,11 +21,13 @@ import pytest
 from tests.support import fake_iostat
 from tests.support.daemon import Node
 from tests.support.disks import disks
+from tests.support.forms import FORMS
 from tests.support.http import Client
+from tests.support.privileges import can_be_unprivileged, unprivileged
 from tests.support.sidechannel import manage
 from tests.support.slow_disk import node_with_slow_disk
 from tests.support.sockets import room_for
-from tests.support.tracker import Pooled, Tracker
+from tests.support.tracker import AT_ONCE_S, Pooled, Tracker
 from tests.support.waiting import promptly
 
 if TYPE_CHECKING:
@@ -35,33 +36,26 @@ if TYPE_CHECKING:
 
     from tests.support.http import Response
 
-FORMS = pytest.mark.parametrize(
-    "extra", [(), ("--worker-processes", "2")], ids=["single", "workers"]
-)
-# A tracker takes a host that does not answer within half a second for unreachable.
-AT_ONCE_S = 0.5
-# What the node lets pass after an iostat that failed.
+# The node's pause after a failed iostat.
 IOSTAT_RETRY_S = 10.0
 PARKED = 1000
 
-# Of an empty text, as trackers send it with a body of one dot.
+# The digest of an empty text, which trackers send with a body of one dot.
 WRONG_MD5 = "Content-MD5: 1B2M2Y8AsgTpgAmY7PhCfg=="
-POWERLESS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner")
 
 
 @pytest.fixture(
     scope="module", params=[(), ("--worker-processes", "2")], ids=["single", "workers"]
 )
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:
-    """One whose files may be unreadable to it, where there is a way to have root so."""
-    powerless = os.geteuid() == 0 and shutil.which(POWERLESS[0]) is not None
-    wrapper = POWERLESS if powerless else ()
+    """A node without root's privilege to read any file, where setpriv can take it away."""
+    wrapper = unprivileged() if can_be_unprivileged() else ()
     with Node(mgmt=True, httpget=True, extra=request.param, wrapper=wrapper) as node:
         yield node
 
 
 def kept(answer: Response, status: int) -> Response:
-    """Expect this status, and the promise to keep the connection."""
+    """Expect this status on a connection that is kept."""
     assert (answer.status, answer.keeps) == (status, True)
     return answer
 
@@ -164,8 +158,7 @@ def test_06_size_of_a_file(node: Node, target: str) -> None:
 
 
 def test_06_unreadable_file(node: Node, target: str) -> None:
-    if os.geteuid() == 0 and shutil.which(POWERLESS[0]) is None:
-        pytest.skip("root ignores permission bits, and setpriv is missing")
+    unprivileged()
     node.write(target, b"secret").chmod(0)
     with Pooled(node.httpget) as tracker:
         kept(tracker.ask("HEAD", target), 403)
@@ -173,7 +166,7 @@ def test_06_unreadable_file(node: Node, target: str) -> None:
 
 
 def test_06_size_right_after_an_upload(node: Node, target: str) -> None:
-    """create_close asks on a connection of its own, perhaps another process."""
+    """create_close asks on another connection, perhaps of another process."""
     with ExitStack() as stack:
         trackers = [stack.enter_context(Pooled(node.http)) for _ in range(8)]
         for size in range(1, 40):
@@ -196,7 +189,7 @@ def test_07_delete(node: Node, target: str) -> None:
 
 @pytest.mark.slow
 def test_08_parked_connections(node: Node) -> None:
-    """For some seconds: the hour for which trackers park them is out of reach."""
+    """For some seconds; trackers park connections for an hour."""
     with room_for(PARKED + 1), ExitStack() as stack:
         parked = [stack.enter_context(Pooled(node.http)) for _ in range(PARKED)]
         sidechannel = stack.enter_context(manage(node))
@@ -205,7 +198,7 @@ def test_08_parked_connections(node: Node) -> None:
             kept(each.ask("GET", "/dev1/usage"), 200)
         parked[0].expect_silence(5.0)
         for each in parked:
-            # It sees that nothing has come, neither a byte nor the end.
+            # Checks that neither a byte nor the end has arrived.
             kept(each.ask("HEAD", "/dev1/usage"), 200)
         assert sidechannel.ask(b"size /dev1/none") == b"/dev1/none -1\r\n"
 
@@ -249,14 +242,14 @@ def test_10_watch(extra: Sequence[str], command: str | None) -> None:
 @pytest.mark.slow
 @FORMS
 def test_10_watch_without_iostat(extra: Sequence[str]) -> None:
-    """A tracker whose stream ends comes back at once, for ever: nothing is better than ERR."""
+    """No ERR: a tracker reconnects at once when its stream ends, for ever."""
     env = {"MOG_IOSTAT_CMD": "/no/such/iostat"}
     with (
         Node(mgmt=True, env=env, extra=extra) as node,
         manage(node, IOSTAT_RETRY_S + 10.0) as watcher,
     ):
         watcher.send(b"watch\n")
-        node.wait_for_log(r"iostat \(PID \d+\) ended with status 127$")
+        node.wait_for_log(r"iostat \(PID \d+\) exited with status 127$")
         assert watcher.read_lines(3) == [b"1\t-\n", b"2\t-\n", b".\n"]
         watcher.expect_silence()
 
@@ -271,7 +264,7 @@ def test_11_device_that_hangs(tmp_path: Path, extra: Sequence[str]) -> None:
         kept(tracker.ask("PUT", "/dev2/file", body=b"x"), 201)
         disk.hang()
         # More than the node has threads.
-        hanging = [stack.enter_context(Client(node.http, 30.0)) for _ in range(60)]
+        hanging = [stack.enter_context(Client(node.http)) for _ in range(60)]
         for number, client in enumerate(hanging):
             method = ("GET", "HEAD")[number % 2]
             client.send(f"{method} /dev2/file HTTP/1.0\r\n\r\n".encode())
@@ -309,6 +302,6 @@ def test_12_restart_while_connections_are_parked(extra: Sequence[str]) -> None:
             assert first.stop(signal.SIGTERM) == 0
         listen = ["--httplisten", f"{host}:{port}"]
         with Node(http=False, extra=[*extra, *listen]):
-            # Each tries its old connection first, and finds its end and nothing else.
+            # Each tries its old connection first, which has ended cleanly.
             for tracker in trackers:
                 kept(tracker.ask("PUT", "/dev1/file", body=b"x"), 201)

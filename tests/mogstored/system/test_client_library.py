@@ -1,4 +1,4 @@
-"""A client library that others wrote, between a tracker that only looks like one and a node."""
+"""Another project's client library, with a fake tracker and a real node."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def client(tracker: FakeTracker) -> Any:
 
 
 class Unsized:
-    """A file of which nobody can tell how long it is."""
+    """A file of unknown length."""
 
     def __init__(self, content: bytes) -> None:
         self._file = io.BytesIO(content)
@@ -87,19 +87,19 @@ def test_file_is_replaced_and_removed(node: Node, tracker: FakeTracker, client: 
     assert not node.path(url.split("/", 3)[3]).exists()
 
 
-def test_second_place_when_nobody_is_at_the_first(node: Node) -> None:
+def test_second_place_when_the_first_does_not_answer(node: Node) -> None:
     places = [(free_address(), 1), (node.http, 2)]
     with FakeTracker(places) as tracker:
         client = library.Client(trackers=[tracker.name], domain="test")
         assert "/dev2/" in client.store_file(io.BytesIO(b"content"), "key")["path"]
-        # A copy that cannot be had is passed over, too.
+        # A copy that cannot be fetched is skipped, too.
         host, port = places[0][0]
         tracker.paths["key"].insert(0, f"http://{host}:{port}/dev1/lost")
         assert read(client, "key") == b"content"
 
 
 def test_upload_that_the_node_refuses(client: Any, tracker: FakeTracker, node: Node) -> None:
-    """The library believes any answer; the tracker's own look at the size does not."""
+    """The library ignores the status; the tracker checks the size."""
     node.path("/dev1").rename(node.docroot / "away")
     try:
         with pytest.raises(Exception, match="size_mismatch"):

@@ -1,10 +1,9 @@
-"""Starts that must fail: the status, one line that says why, and nothing left behind."""
+"""Starts that fail: the status, one line with the reason, and nothing left behind."""
 
 from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,23 +11,11 @@ import pytest
 import mogstored
 from tests.support.daemon import Node
 from tests.support.program import run
-
-
-@pytest.fixture
-def docroot(tmp_path: Path) -> Path:
-    (tmp_path / "docroot" / "dev1").mkdir(parents=True)
-    return tmp_path / "docroot"
-
-
-@pytest.fixture
-def taken() -> Iterator[str]:
-    """An address that somebody else listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
+from tests.support.sockets import unused_port
 
 
 def refusal(docroot: Path, *arguments: str, status: int = 1, lines: int = 1) -> list[str]:
-    """Start a node that would serve but for `arguments`; return what it says when it refuses."""
+    """Start a node with `arguments` that it must refuse; return its message."""
     pidfile = docroot.parent / "pid"
     given = [f"--docroot={docroot}", f"--pidfile={pidfile}", "--mgmtlisten=127.0.0.1:0"]
     ended = run([*given, *arguments], cwd=docroot.parent)
@@ -68,6 +55,8 @@ def test_command_line_that_cannot_be_parsed(
         ("--worker-processes=4294967296", ["--worker-processes", "4294967296"]),
         ("--httplisten=666.0.0.1:7500", ["--httplisten=666.0.0.1:7500"]),
         ("--httplisten=foo:1", ["--httplisten=foo:1"]),
+        ("--httplisten=localhost:22010", ["names are not allowed; give an IP address"]),
+        ("--maxconns=-3", ["--maxconns=-3", "a whole number of at least 1"]),
         ("--httpgetlisten=:http", ["--httpgetlisten=:http"]),
         ("--mgmtlisten=1:2:3", ["--mgmtlisten=1:2:3"]),
         ("--log-format=xml", ["--log-format=xml", "json"]),
@@ -76,7 +65,10 @@ def test_command_line_that_cannot_be_parsed(
         ("--config=/nowhere.conf", ["/nowhere.conf", "No such file or directory"]),
         ("--config=/", ["config file /", "Is a directory"]),
         ("--config=/dev/null", ["/dev/null", "empty"]),
-        ("--server=apache", ["E: 'server = apache' not understood by cmogstored"]),
+        (
+            "--server=apache",
+            ["E: 'server = apache' not understood by cmogstored", "mogstored serves"],
+        ),
         ("--pidfile=/nowhere/pid", ["/nowhere/pid", "No such file or directory"]),
         ("--pidfile=/", ["pidfile /", "Is a directory"]),
     ],
@@ -116,11 +108,29 @@ def test_file_given_twice_by_a_link(docroot: Path) -> None:
     assert "link" in line
 
 
-def test_warnings_come_before_the_error(docroot: Path) -> None:
-    (docroot.parent / "node.conf").write_text("colour = red\nmaxconns = x\nshape = round\n")
-    warning, error = refusal(docroot, "-c", "node.conf", lines=2)
-    assert warning.startswith("WARNING: node.conf:1: ")
-    assert error.startswith("node.conf:2: ")
+def test_all_faults_are_said_at_once(docroot: Path) -> None:
+    (docroot.parent / "node.conf").write_text("colour = red\nmaxconns = many\nhttplisten = x\n")
+    warning, maxconns, address = refusal(docroot, "-c", "node.conf", lines=3)
+    assert warning == "WARNING: node.conf:1: unknown key 'colour', ignored"
+    assert maxconns == (
+        "node.conf:2: maxconns = many: not a whole number of at least 1, because of 'm'"
+    )
+    assert address.startswith("node.conf:3: httplisten = x: ")
+
+
+@pytest.mark.parametrize(
+    ("docroot_line", "reason"),
+    [
+        ("/nowhere", "No such file or directory (ENOENT)"),
+        ("/dev/null", "Not a directory (ENOTDIR)"),
+    ],
+)
+def test_faults_of_a_file_and_its_docroot(tmp_path: Path, docroot_line: str, reason: str) -> None:
+    (tmp_path / "node.conf").write_text(f"docroot = {docroot_line}\nmaxconns = -3\n")
+    for check in ([], ["--check-config"]):
+        said = run([*check, "--config=node.conf", "--mgmtlisten=127.0.0.1:0"], cwd=tmp_path).stderr
+        assert f"node.conf:1: docroot = {docroot_line}: {reason}\n" in said
+        assert "node.conf:2: maxconns = -3: not a whole number of at least 1" in said
 
 
 @pytest.mark.parametrize("option", ["httplisten", "httpgetlisten", "mgmtlisten"])
@@ -152,7 +162,7 @@ def test_version_line() -> None:
     assert run(["--version"]).stdout == f"mogstored {mogstored.__version__}\n"
 
 
-def test_doubtful_lines_are_told_and_the_node_serves(tmp_path: Path) -> None:
+def test_doubtful_lines_are_reported_and_the_node_serves(tmp_path: Path) -> None:
     file = tmp_path / "node.conf"
     file.write_text("colour = red\ndocroot\nserver = perlbal\nserverbin = /usr/bin/perlbal\n")
     with Node(extra=["--config", str(file), "-s"]) as node:
@@ -166,7 +176,7 @@ def test_doubtful_lines_are_told_and_the_node_serves(tmp_path: Path) -> None:
 
 
 def test_server_none_refuses_http_connections(taken: str, tmp_path: Path) -> None:
-    """The address is somebody else's: a node that bound it would not start."""
+    """The address is in use: a node that bound it would not start."""
     file = tmp_path / "node.conf"
     file.write_text(f"server = none\nhttplisten = {taken}\nhttpgetlisten = {taken}\n")
     with Node(http=False, mgmt=True, extra=["--config", str(file)]) as node:
@@ -182,7 +192,7 @@ def test_command_line_wins_over_the_addresses_of_a_file(taken: str, tmp_path: Pa
         assert node.addresses("mgmt") == []
 
 
-def test_interval_that_is_none_is_told_and_the_node_serves() -> None:
+def test_invalid_interval_is_reported_and_the_node_serves() -> None:
     with Node(env={"MOG_DISK_USAGE_INTERVAL": "soon"}) as node:
         (line,) = [line for line in node.stderr_lines() if line.startswith("mogstored: ")]
     assert line.startswith("mogstored: WARNING: MOG_DISK_USAGE_INTERVAL=soon: ")
@@ -203,13 +213,15 @@ def _has_ipv6() -> bool:
 
 @pytest.mark.skipif(not _has_ipv6(), reason="this system has no ::1")
 def test_ipv6_address_leaves_the_port_free_for_ipv4() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with Node(http=False, extra=[f"--httplisten=[::]:{port}"]) as node:
-            assert node.wait_for_log(rf"listening for http on \[::\]:{port}$")
-            with socket.create_connection(("::1", port), 10) as client:
-                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                assert client.recv(12) == b"HTTP/1.1 200"
+    port = unused_port()
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        Node(http=False, extra=[f"--httplisten=[::]:{port}"]) as node,
+    ):
+        assert node.wait_for_log(rf"listening for http on \[::\]:{port}$")
+        with socket.create_connection(("::1", port), 10) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""--daemonize: the caller learns how the start ended, and the node is on its own."""
+"""--daemonize: the caller gets the outcome of the start, and the node detaches."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from tests.support.http import Client
+from tests.support.processes import wait_for_the_end_of
 from tests.support.program import run
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 ABSOLUTE = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
@@ -29,7 +30,7 @@ class Detached:
         (path / "docroot" / "dev1").mkdir(parents=True)
 
     def start(self, *more: str, wrapper: tuple[str, ...] = ()) -> None:
-        """Start it; when this returns, it runs."""
+        """Start the node and wait until it has detached."""
         ended = run(self.arguments(*more), env=ABSOLUTE, cwd=self.path, wrapper=wrapper)
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
@@ -50,10 +51,10 @@ class Detached:
         return [(connection.laddr[0], connection.laddr[1]) for connection in listening]
 
     def stop(self) -> None:
-        """Stop it gracefully and see it gone."""
+        """Stop it gracefully and wait for its end."""
         process = self.process
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(PATIENCE_S)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_it_has_neither_terminal_nor_directory_nor_stdio_of_the_caller(
     assert process.cwd() == "/"
     assert process.terminal() is None
     assert os.getsid(process.pid) not in (os.getsid(0), process.pid)
-    # run() has read stdout and stderr to their ends, so nobody holds them any more.
+    # run() has read stdout and stderr to their ends, so no process holds them.
     if os.path.isdir(f"/proc/{process.pid}/fd"):
         links = [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in (0, 1, 2)]
         assert links == ["/dev/null"] * 3
@@ -109,8 +110,7 @@ def test_with_workers_the_pidfile_names_the_master(detached: Detached) -> None:
     wait_until(lambda: len(master.children()) == 2, "two workers")
     workers = master.children()
     detached.stop()
-    _, left = psutil.wait_procs(workers, timeout=10)
-    assert left == []
+    wait_for_the_end_of(workers)
 
 
 def test_caller_that_ignores_the_end_of_children(detached: Detached) -> None:
@@ -134,7 +134,7 @@ def test_in_a_file_the_old_way(detached: Detached) -> None:
 
 
 def refusal(detached: Detached, *more: str, path: str | None = ABSOLUTE["PATH"]) -> list[str]:
-    """Return what the caller is told by a node that does not start."""
+    """Return the lines that a refused start prints."""
     ended = run(detached.arguments(*more), env={"PATH": path}, cwd=detached.path)
     assert ended.returncode == 1
     assert not detached.pidfile.exists()
@@ -143,14 +143,14 @@ def refusal(detached: Detached, *more: str, path: str | None = ABSOLUTE["PATH"])
     return [line.removeprefix("mogstored: ") for line in said]
 
 
-def test_the_caller_sees_that_an_address_is_taken(detached: Detached) -> None:
+def test_caller_sees_that_an_address_is_in_use(detached: Detached) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         addr = f"127.0.0.1:{taken.getsockname()[1]}"
         (line,) = refusal(detached, f"--mgmtlisten={addr}")
     assert addr in line
 
 
-def test_the_caller_sees_that_the_pidfile_cannot_be_had(detached: Detached) -> None:
+def test_caller_sees_that_the_pidfile_cannot_be_made(detached: Detached) -> None:
     (line,) = refusal(detached, "--pidfile=/nowhere/pid")
     assert "/nowhere/pid" in line
 
@@ -188,18 +188,19 @@ def test_path_that_is_not_set(detached: Detached) -> None:
 
 
 def call_daemonize(then: str) -> subprocess.CompletedProcess[str]:
-    """Detach a process that does no more than `then`; return what its caller got to see."""
-    code = f"from mogstored.process.daemonize import daemonize\nready = daemonize('prog')\n{then}"
+    """Detach a process that runs `then`; return its caller's status and output."""
+    code = "from mogstored.process.supervision.daemonize import daemonize\n"
+    code += f"ready = daemonize('prog')\n{then}"
     return subprocess.run(
         [sys.executable, "-P", "-c", code],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE_S,
         check=False,
     )
 
 
-def test_the_caller_is_told_of_an_end_before_the_report() -> None:
+def test_caller_sees_an_end_before_the_report() -> None:
     ended = call_daemonize("")
     assert ended.returncode == 1
     assert ended.stderr.startswith("prog: ")
@@ -207,22 +208,22 @@ def test_the_caller_is_told_of_an_end_before_the_report() -> None:
     assert "syslog" in ended.stderr
 
 
-def test_what_happens_after_the_report_is_not_the_callers_concern() -> None:
+def test_end_after_the_report_does_not_reach_the_caller() -> None:
     ended = call_daemonize("ready.report(); ready.report(); ready.close(); raise SystemExit(5)")
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_buffered_output_is_written_once() -> None:
-    code = "import sys\nfrom mogstored.process.daemonize import daemonize\n"
+    code = "import sys\nfrom mogstored.process.supervision.daemonize import daemonize\n"
     code += "sys.stdout.write('once')\ndaemonize('prog').report()"
     ended = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, timeout=20, check=True
+        [sys.executable, "-P", "-c", code], capture_output=True, timeout=PATIENCE_S, check=True
     )
     assert ended.stdout == b"once"
 
 
-def test_a_caller_without_stdio_gets_a_node_all_the_same(detached: Detached) -> None:
-    """No socket may take the place of a descriptor that everybody writes to."""
+def test_caller_without_stdio(detached: Detached) -> None:
+    """No socket may get the number of a standard stream."""
     detached.start(wrapper=("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"))
     (addr,) = detached.addresses()
     with Client(addr) as client:

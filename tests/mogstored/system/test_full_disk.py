@@ -47,7 +47,7 @@ def _wait_until_given_back(node: Node, free: int) -> None:
 
 
 def _upload_too_much(node: Node, head: bytes, body: bytes) -> None:
-    """Expect to be told so, even while writing; the end of the connection may be a reset."""
+    """Expect the refusal, even while writing; the connection may end in a reset."""
     with Client(node.http) as client:
         try:
             client.send(head + body)
@@ -123,7 +123,7 @@ def test_part_that_does_not_fit(tight: Node) -> None:
     body = b"x" * (2 * SIZE)
     fields = [f"Content-Range: bytes 0-{len(body) - 1}/*", f"Content-Length: {len(body)}"]
     _upload_too_much(tight, put_head("/dev2/f", *fields), body)
-    # Nothing is taken back: what fitted is there, under its own name.
+    # The part that fitted stays, under its own name.
     assert traces(tight, "/dev2/f") == ["f"]
 
 

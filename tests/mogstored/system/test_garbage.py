@@ -1,4 +1,4 @@
-"""Whatever bytes come: legal answers, an end, and a node that goes on serving."""
+"""Random bytes: legal answers, an end, and a node that goes on serving."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _exchange(node: Node, data: bytes) -> bytes:
             client.sock.shutdown(socket.SHUT_WR)
             return client.read_to_eof()
         except OSError as error:
-            # Who goes on writing long after the refusal is cut off.
+            # A client that goes on writing long after the refusal is cut off.
             if error.errno not in CUT_OFF:
                 raise
             return b""

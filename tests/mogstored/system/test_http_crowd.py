@@ -1,4 +1,4 @@
-"""Many clients at once, most of them short-lived: nobody is lost, nothing is left behind."""
+"""Many clients at once, most of them short-lived: all are answered, nothing is left behind."""
 
 from __future__ import annotations
 

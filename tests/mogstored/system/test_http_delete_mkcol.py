@@ -1,4 +1,4 @@
-"""DELETE removes files and nothing else; MKCOL is refused in the way the tracker understands."""
+"""DELETE removes files only; MKCOL is refused in a way that trackers understand."""
 
 from __future__ import annotations
 
@@ -41,6 +41,45 @@ def test_link_is_removed_and_its_file_stays(node: Node, target: str) -> None:
     assert ask(node.http, compose("DELETE", f"{target}l")).status == 204
     assert not link.is_symlink()
     assert path.exists()
+
+
+DEVICE_ITSELF = ["/dev7", "//dev7", "/./dev7", "/dev7/", "/dev7//", "/.//dev7/.", "/dev7/."]
+
+
+@pytest.mark.parametrize("leads_to", ["device", "nowhere"])
+@pytest.mark.parametrize("target", DEVICE_ITSELF)
+def test_device_that_is_a_link_stays(node: Node, target: str, leads_to: str) -> None:
+    """Without the link, all its files are 404, which trackers read as "gone"."""
+    path = node.path("/elsewhere/dev7" if leads_to == "device" else "/elsewhere/none")
+    node.write("/elsewhere/dev7/file", b"stays")
+    link = node.path("/dev7")
+    link.symlink_to(path)
+    try:
+        with Client(node.http) as client:
+            answer = client.request(compose("DELETE", target))
+            assert (answer.status, answer.keeps) == (403, True)
+        assert link.is_symlink()
+    finally:
+        link.unlink()
+
+
+@pytest.mark.parametrize("target", DEVICE_ITSELF)
+def test_upload_cannot_take_the_place_of_a_device(node: Node, target: str) -> None:
+    node.write("/elsewhere/dev7/file", b"stays")
+    link = node.path("/dev7")
+    link.symlink_to(node.path("/elsewhere/dev7"))
+    try:
+        answer = ask(node.http, compose("PUT", target, "Content-Length: 0"))
+        assert answer.status in {400, 500}
+        assert link.is_symlink()
+        assert [path.name for path in link.iterdir()] == ["file"]
+    finally:
+        link.unlink()
+
+
+@pytest.mark.parametrize("target", ["/dev77", "/dev77/", "/./dev77"])
+def test_device_that_is_not_there(node: Node, target: str) -> None:
+    assert ask(node.http, compose("DELETE", target)).status == 404
 
 
 def test_file_that_is_being_read_is_read_to_its_end(node: Node, target: str) -> None:

@@ -1,4 +1,4 @@
-"""The listener for reading: the same files, and no way to change them."""
+"""The read-only listener: the same files, and no way to change them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.support.http import END_OF_HEAD, Client, compose
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What a client that reads once, into a small buffer, asks for.
+# Requests of a client that reads once, into a small buffer.
 ONE_READ = 600
 
 DATE = re.compile(

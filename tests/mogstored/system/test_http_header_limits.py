@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.http import Client, ask, compose
+from tests.support.threads import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,7 +230,7 @@ CONTRADICTIONS = {
 def test_body_whose_end_is_in_doubt_is_refused(
     node: Node, target: str, method: str, fields: tuple[str, ...]
 ) -> None:
-    """Whatever stands behind such a head must never be run as a request."""
+    """The bytes behind such a head must never run as a request."""
     victim = node.write(f"{target}v", b"precious")
     with Client(node.http) as client:
         smuggled = b"0\r\n\r\n" + compose("DELETE", f"{target}v")
@@ -303,5 +304,4 @@ def _writing_for_ever(client: Client, start: bytes, piece: bytes) -> Iterator[No
     finally:
         with suppress(OSError):
             client.sock.shutdown(socket.SHUT_RDWR)
-        thread.join(10.0)
-        assert not thread.is_alive()
+        join(thread)

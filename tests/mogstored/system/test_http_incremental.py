@@ -101,6 +101,23 @@ def test_field_refused_while_it_arrives(node: Node) -> None:
         client.read_eof()
 
 
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"GET /dev1/a HTTP/1.1\r\nContent-MD5: x\r\n",
+        b"GET /dev1/a HTTP/1.1\r\nRange: foo\r\n",
+        b"PUT /dev1/a HTTP/1.1\r\nTransfer-Encoding: gzip\r\n",
+        b"PUT /dev1/a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n",
+        b"PUT /dev1/a HTTP/1.1\r\nContent-Range: x\r\n",
+        b"PUT /dev1/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n: x\r\n",
+    ],
+)
+def test_value_refused_when_its_line_ends(node: Node, begin: bytes) -> None:
+    with Client(node.http) as client:
+        assert client.request(begin).status == 400
+        client.read_eof()
+
+
 def test_client_that_closes_in_the_middle_of_a_head(node: Node) -> None:
     """Nothing is answered, and nothing is wrong with the node."""
     before = node.stderr_lines()

@@ -24,7 +24,7 @@ MARKS = {0: b"first", 50 * MIB: b"middle", SIZE - 4: b"last"}
 
 
 def write_sparse(node: Node, target: str, size: int = SIZE) -> None:
-    """Make a file of that size which holds the marks that fit, and else nothing."""
+    """Make a sparse file that holds only the marks that fit."""
     with node.write(target, b"").open("r+b") as file:
         for offset, mark in MARKS.items():
             if offset + len(mark) <= size:
@@ -89,7 +89,7 @@ def test_large_range(node: Node, target: str) -> None:
 
 
 def test_file_that_shrinks_while_it_is_sent(node: Node, target: str) -> None:
-    """The announced length cannot be kept: the client is told by the end of the connection."""
+    """The connection ends: the announced length cannot be sent."""
     write_sparse(node, target)
     with Client(node.http) as client:
         client.send(compose("GET", target))
@@ -134,7 +134,7 @@ def test_file_that_is_replaced_while_it_is_sent(node: Node, target: str) -> None
 
 
 @pytest.mark.parametrize("leave", [reset, socket.socket.close], ids=["reset", "close"])
-def test_client_that_leaves_is_no_event(leave: Callable[[socket.socket], None]) -> None:
+def test_client_that_leaves_is_not_logged(leave: Callable[[socket.socket], None]) -> None:
     """No line in the log, no descriptor left."""
     with Node() as node:
         write_sparse(node, "/dev1/large")
@@ -150,8 +150,8 @@ def test_client_that_leaves_is_no_event(leave: Callable[[socket.socket], None]) 
         assert node.stderr_lines() == logged
 
 
-def test_slow_readers_delay_nobody(node: Node, target: str) -> None:
-    """More of them than there are threads for a device, all in the middle of a body."""
+def test_slow_readers_delay_no_others(node: Node, target: str) -> None:
+    """More readers than threads for a device, all in the middle of a body."""
     write_sparse(node, target)
     node.write(f"{target}s", b"small")
     with ExitStack() as stack:
@@ -159,7 +159,7 @@ def test_slow_readers_delay_nobody(node: Node, target: str) -> None:
         for client in slow:
             client.send(compose("GET", target))
             client.read_head()
-        quick = stack.enter_context(Client(node.http, timeout=5.0))
+        quick = stack.enter_context(Client(node.http))
         for _ in range(20):
             assert quick.request(compose("GET", f"{target}s")).body == b"small"
         for client in slow[::10]:
@@ -170,7 +170,7 @@ def test_two_readers_of_one_file_share_the_node(node: Node, target: str) -> None
     """A quick reader of a large file does not keep another connection from its small ones."""
     write_sparse(node, target)
     node.write(f"{target}s", b"small")
-    with Client(node.http) as greedy, Client(node.http, timeout=5.0) as modest:
+    with Client(node.http) as greedy, Client(node.http) as modest:
         for _ in range(3):
             greedy.send(compose("GET", target))
             greedy.read_head()

@@ -1,17 +1,16 @@
-"""Which paths are served: inside the document root, regular files, whatever links say."""
+"""Paths that are served: regular files inside the document root, links included."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.daemon import Node
 from tests.support.http import Client, ask, compose
+from tests.support.privileges import unprivileged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +71,7 @@ def test_missing(node: Node, method: str, target: str) -> None:
     assert answer_and_next(node, compose(method, target)) == (404, True)
 
 
-def test_fifo_is_forbidden_and_blocks_nobody(node: Node, target: str, method: str) -> None:
+def test_fifo_is_forbidden_and_blocks_no_others(node: Node, target: str, method: str) -> None:
     os.mkfifo(node.path(target))
     for _ in range(20):
         assert answer_and_next(node, compose(method, target)) == (403, True)
@@ -116,7 +115,7 @@ def test_device_that_is_a_link(node: Node, tmp_path: Path) -> None:
         assert client.request(compose("DELETE", "/dev77/0/000/file")).status == 204
 
 
-def test_document_root_that_is_moved_is_still_served(tmp_path: Path) -> None:
+def test_document_root_that_is_moved_is_served(tmp_path: Path) -> None:
     """Paths are resolved from the directory as it was opened, not from its name."""
     with Node() as node:
         node.write("/dev1/file", b"found")
@@ -174,12 +173,7 @@ def test_put_to_a_device_that_is_not_there_creates_nothing(node: Node) -> None:
 @pytest.fixture(scope="module")
 def restricted() -> Iterator[Node]:
     """A node for which the permissions of files count, also where the suite runs as root."""
-    wrapper: list[str] = []
-    if os.geteuid() == 0:
-        if not sys.platform.startswith("linux") or shutil.which("setpriv") is None:
-            pytest.skip("run by root on a system without setpriv: permissions do not count")
-        wrapper = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"]
-    with Node(wrapper=wrapper) as node:
+    with Node(wrapper=unprivileged()) as node:
         yield node
 
 
@@ -191,7 +185,7 @@ def test_unreadable_file_is_forbidden(restricted: Node, target: str) -> None:
 def test_file_in_a_directory_that_cannot_be_searched(
     restricted: Node, target: str, method: str
 ) -> None:
-    """As on a mount point without its disk: not known to be gone, so never 404."""
+    """As on a mount point without its disk: the file may exist, so never 404."""
     restricted.write(f"{target}/a", b"secret")
     restricted.path(target).chmod(0)
     assert answer_and_next(restricted, compose(method, f"{target}/a")) == (403, True)
@@ -207,8 +201,8 @@ def test_delete_where_nothing_may_be_changed(restricted: Node, target: str) -> N
     restricted.path(target).chmod(0o700)
 
 
-def test_file_of_somebody_else_is_served(restricted: Node, target: str) -> None:
-    """Linux refuses to leave the access time alone then; reading has to go on all the same."""
+def test_file_of_another_user_is_served(restricted: Node, target: str) -> None:
+    """Linux refuses O_NOATIME then; the file is read without it."""
     if os.geteuid() == 0:
         os.chown(restricted.write(target, b"not ours"), 65534, 65534)
     else:
@@ -217,3 +211,15 @@ def test_file_of_somebody_else_is_served(restricted: Node, target: str) -> None:
     for name in (target, f"{target}o", target):
         content = restricted.path(name).read_bytes()
         assert ask(restricted.http, compose("GET", name)).body == content
+
+
+STATE = ["/.mogstored/x.json", "//.mogstored/x.json", "/./.mogstored/x.json", "/.mogstored"]
+
+
+@pytest.mark.parametrize("target", STATE)
+def test_state_of_the_node_is_not_there(node: Node, target: str) -> None:
+    path = node.write("/.mogstored/x.json", b"{}")
+    for method in ("GET", "HEAD", "DELETE"):
+        assert answer_and_next(node, compose(method, target)) == (404, True)
+    assert ask(node.http, compose("PUT", target, "Content-Length: 0")).status == 400
+    assert path.read_bytes() == b"{}"

@@ -1,4 +1,4 @@
-"""Whether the connection lives on: versions, the Connection field, pipelines, unread bodies."""
+"""When the connection is kept: versions, the Connection field, pipelines, unread bodies."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.http import Client, compose
 from tests.support.sockets import fill_for_good
+from tests.support.threads import join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,14 +159,13 @@ def test_many_thousand_requests_from_a_client_that_reads_late(node: Node) -> Non
     with Client(node.http, timeout=40.0) as client:
         sender = threading.Thread(target=client.send, args=(requests,))
         sender.start()
-        # Either it is stuck by now, since nobody reads, or the sockets held all of it.
+        # Stuck by now, since nothing is read, unless the sockets hold all of it.
         sender.join(0.2)
         for _ in range(count):
             assert client.read_response().keeps
         assert not client.read_response().keeps
         client.read_eof()
-        sender.join(10.0)
-        assert not sender.is_alive()
+        join(sender)
 
 
 def test_client_that_never_reads_is_not_read_from(node: Node, target: str) -> None:
@@ -186,7 +186,7 @@ def test_client_that_never_reads_is_not_read_from(node: Node, target: str) -> No
         answers = 0
         while client.read_response().keeps:
             answers += 1
-        sender.join(10.0)
+        join(sender)
         client.read_eof()
     assert answers == sent // len(request) + 1
 
@@ -204,9 +204,7 @@ SMALL_BODIES = {
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "MKCOL"])
 @pytest.mark.parametrize(("field", "body"), SMALL_BODIES.values(), ids=SMALL_BODIES.keys())
-def test_small_body_nobody_wants_is_skipped(
-    node: Node, method: str, field: str, body: bytes
-) -> None:
+def test_small_unwanted_body_is_skipped(node: Node, method: str, field: str, body: bytes) -> None:
     with Client(node.http) as client:
         client.send(compose(method, "/dev1/none", field) + body + compose("GET", "/"))
         answer = client.read_response(head=method == "HEAD")
@@ -214,7 +212,7 @@ def test_small_body_nobody_wants_is_skipped(
         assert client.read_response().status == 200
 
 
-def test_answer_does_not_wait_for_a_body_nobody_wants(node: Node) -> None:
+def test_answer_does_not_wait_for_an_unwanted_body(node: Node) -> None:
     with Client(node.http) as client:
         assert client.request(compose("GET", "/", "Content-Length: 5")).status == 200
         client.expect_silence(0.05)
@@ -224,14 +222,14 @@ def test_answer_does_not_wait_for_a_body_nobody_wants(node: Node) -> None:
 
 
 @pytest.mark.parametrize("length", [65537, 10_000_000, 2**63 - 1])
-def test_large_body_nobody_wants_ends_the_connection(node: Node, length: int) -> None:
+def test_large_unwanted_body_ends_the_connection(node: Node, length: int) -> None:
     with Client(node.http) as client:
         answer = client.request(compose("GET", "/", f"Content-Length: {length}"))
         assert (answer.status, answer.keeps) == (200, False)
         client.read_eof()
 
 
-def test_malformed_body_nobody_wants_ends_the_connection(node: Node, target: str) -> None:
+def test_malformed_unwanted_body_ends_the_connection(node: Node, target: str) -> None:
     path = node.write(target, b"precious")
     with Client(node.http) as client:
         client.send(compose("GET", "/", "Transfer-Encoding: chunked") + b"zz\r\n")
@@ -243,7 +241,7 @@ def test_malformed_body_nobody_wants_ends_the_connection(node: Node, target: str
     assert path.exists()
 
 
-def test_announced_body_that_never_comes_harms_nobody(node: Node) -> None:
+def test_announced_body_that_never_comes(node: Node) -> None:
     with Client(node.http) as client:
         assert client.request(compose("GET", "/", "Content-Length: 5")).status == 200
         client.sock.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""The Range field of GET and HEAD, row by row, against what the bytes must be."""
+"""The Range field of GET and HEAD, case by case, with the expected bytes."""
 
 from __future__ import annotations
 
@@ -178,3 +178,16 @@ def test_range_holds_for_its_request_only(node: Node) -> None:
 
 def _without_date(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [field for field in headers if field[0] != "Date"]
+
+
+@pytest.mark.parametrize("field", ["Range: foo", "Range: bytes=0-1,3-4", "Range: bytes=1-1-1"])
+@pytest.mark.parametrize(("method", "status"), [("DELETE", 204), ("PUT", 201), ("MKCOL", 400)])
+def test_methods_without_ranges_ignore_the_field(
+    node: Node, target: str, method: str, status: int, field: str
+) -> None:
+    """Even two different ones."""
+    with Client(node.http) as client:
+        for fields in ((field,), (field, "Range: bytes=1-")):
+            node.write(target, CONTENT)
+            answer = client.request(compose(method, target, *fields, "Content-Length: 0"))
+            assert (answer.status, answer.keeps) == (status, True)

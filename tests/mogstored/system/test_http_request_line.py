@@ -1,4 +1,4 @@
-"""The request line: what is understood, what is refused, and how early."""
+"""The request line: what is accepted, what is refused, and how early."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.http import Client, ask, compose
 if TYPE_CHECKING:
     from tests.support.daemon import Node
 
-# The longest path that counts as legal, and the two that decided on that length.
+# The longest legal path, and the two components of that limit.
 LIMIT = 37
 LONGEST = "/dev16777215/0/000/000/0123456789.fid"
 LONGEST_TEST_WRITE = "/dev16777215/test-write/test-write-99"

@@ -1,4 +1,4 @@
-"""What a tracker does to a node in its life: monitor, upload, replicate, check, delete."""
+"""The requests of a tracker: monitor, upload, replicate, check, delete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The node and h11 judge the same request heads; every disagreement has a reason on record.
+"""The node and h11 judge the same request heads; each difference has a documented reason.
 
 h11 follows the RFCs to the letter and is written by other people. A head that one accepts and
 the other refuses is either a decision of ours, which stands here in words, or a bug.
@@ -20,7 +20,7 @@ HOST = b"Host: a\r\n"
 LINE = b"GET / HTTP/1.1\r\n" + HOST
 OLD_LINE = b"GET / HTTP/1.0\r\n"
 
-# Statuses that say that the request was not understood.
+# Statuses for a request that was not understood.
 REFUSALS = {400, 507}
 
 METHODS = "only the five methods of a storage node are known"

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.support.daemon import START_S, Node
-from tests.support.http import ask, compose
+from tests.support.http import GET_ROOT, ask
 from tests.support.sockets import refuses
 from tests.support.waiting import wait_until
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-GET_ROOT = compose("GET", "/")
 # Becomes the node, which finds the named descriptor as number 3 and is who it is meant for.
 _ACTIVATE = """
 import os, sys
@@ -68,7 +67,7 @@ def refusal(tmp_path: Path, listed: str, pass_fds: Sequence[int] = ()) -> str:
     return line
 
 
-# What cannot be taken.
+# Sockets that are refused.
 
 
 def test_pipe_is_refused(tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def test_datagram_socket_is_refused(tmp_path: Path) -> None:
         assert "is not" in refusal(tmp_path, str(sock.fileno()), [sock.fileno()])
 
 
-# What is taken.
+# Sockets that are used.
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -162,7 +161,7 @@ def test_taken_socket_is_set_up_like_an_own_one() -> None:
                 (socket.IPPROTO_TCP, socket.TCP_NODELAY),
             ):
                 assert sock.getsockopt(*option) != 0
-            # O_NONBLOCK belongs to what both processes share.
+            # Both processes share O_NONBLOCK.
             wait_until(lambda: os.get_blocking(sock.fileno()), "the node waits in accept")
             assert node.is_running()
 
@@ -208,8 +207,8 @@ def test_wildcard_matches_the_wildcard_only() -> None:
             node.wait_for_log("0.0.0.0:[0-9]+ is not wanted")
 
 
-def test_variables_are_not_handed_on(tmp_path: Path) -> None:
-    """The kernel shows the environment of the start; a child's shows what is left of it."""
+def test_children_do_not_inherit_the_variables(tmp_path: Path) -> None:
+    """The node's own environment in /proc is that of its start; a child's is the current one."""
     listed = tmp_path / "environment"
     mock = f"sh -c 'env > {listed}.new; mv {listed}.new {listed}; exec sleep 60'"
     with listening() as sock:
@@ -251,7 +250,7 @@ def test_activated_socket_is_used() -> None:
     ):
         node.wait_for_log(re.escape(f"inherited {text(sock)} on descriptor 3"))
         assert ask(sock.getsockname(), GET_ROOT).status == 200
-        # An address for which none came is bound as ever.
+        # An address without an inherited socket is bound as usual.
         assert node.mgmt is not None
 
 

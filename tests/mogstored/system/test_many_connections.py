@@ -22,7 +22,7 @@ COUNT = 1000
 def crowd() -> Iterator[tuple[Node, list[Client]]]:
     """A node and that many clients."""
     with room_for(COUNT), Node(maxconns=2 * COUNT) as node, ExitStack() as stack:
-        yield node, [stack.enter_context(Client(node.http, 30.0)) for _ in range(COUNT)]
+        yield node, [stack.enter_context(Client(node.http)) for _ in range(COUNT)]
 
 
 @pytest.mark.slow

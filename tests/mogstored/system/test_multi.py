@@ -14,6 +14,7 @@ from tests.support.daemon import Address, Node
 from tests.support.http import Client
 from tests.support.program import run
 from tests.support.sidechannel import Manager
+from tests.support.waiting import PATIENCE_S
 
 ANY = "127.0.0.1:0"
 
@@ -104,7 +105,7 @@ def test_shutdown_of_any_service_stops_all(pair: Pair, which: str) -> None:
         assert pair.node.wait() == 0
     for addr in (pair.a.http, pair.a.mgmt, pair.b.http, pair.b.mgmt):
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(addr, 5)
+            socket.create_connection(addr, PATIENCE_S)
 
 
 def test_a_signal_stops_all(pair: Pair) -> None:

@@ -1,28 +1,30 @@
-"""What a service manager is told, through a real datagram socket."""
+"""Messages to a service manager, through a real datagram socket."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import uuid
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.daemon import Node
+from tests.support.forms import FORMS
 from tests.support.http import Client, compose
 from tests.support.processes import workers_of
-from tests.support.service_manager import ServiceManager
-from tests.support.sockets import refuses
+from tests.support.puts import begun_files, wait_until_begun
+from tests.support.service_manager import ServiceManager, fill
 from tests.support.upgrades import generations
-from tests.support.waiting import wait_until
+from tests.support.waiting import promptly, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 WATCHDOG_S = 0.4
-KINDS = pytest.mark.parametrize("extra", [[], ["--worker-processes=2"]], ids=["single", "workers"])
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def manager(tmp_path: Path) -> Iterator[ServiceManager]:
         yield manager
 
 
-@KINDS
+@FORMS
 def test_ready_when_it_serves_and_stopping_when_it_stops(
     manager: ServiceManager, extra: list[str]
 ) -> None:
@@ -39,7 +41,33 @@ def test_ready_when_it_serves_and_stopping_when_it_stops(
         assert "MAINPID" not in manager.wait_for("READY=1")
         assert node.stop() == 0
         manager.wait_for("STOPPING=1")
-    assert [message for message in manager.heard if "READY=1" in message] == manager.heard[:1]
+    ready = [message for message in manager.received if "READY=1" in message]
+    assert ready == manager.received[:1]
+
+
+@FORMS
+def test_ready_and_stopping_reach_a_manager_that_reads_late(
+    manager: ServiceManager, extra: list[str]
+) -> None:
+    fill(manager.name)
+    with Node(env={"NOTIFY_SOCKET": manager.name}, extra=extra) as node:
+        manager.wait_for("READY=1")
+        fill(manager.name)
+        node.send_signal(signal.SIGTERM)
+        node.wait_for_log("stopping")
+        manager.wait_for("STOPPING=1")
+        assert node.wait() == 0
+
+
+@FORMS
+@pytest.mark.parametrize("usec", [2**64 - 1, 100 * 86400 * 10**6])
+def test_watchdog_with_more_patience_than_a_wait_can_last(
+    manager: ServiceManager, extra: list[str], usec: int
+) -> None:
+    env = {"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": str(usec)}
+    with Node(env=env, extra=extra) as node, Client(node.http) as client:
+        manager.wait_for("READY=1")
+        assert client.request(compose("GET", "/")).status == 200
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
@@ -56,13 +84,13 @@ def test_socket_that_is_not_there_is_no_trouble(tmp_path: Path) -> None:
         assert node.stop() == 0
 
 
-@KINDS
-def test_status_tells_how_many_clients_are_left(manager: ServiceManager, extra: list[str]) -> None:
+@FORMS
+def test_status_has_the_number_of_clients_left(manager: ServiceManager, extra: list[str]) -> None:
     with Node(env={"NOTIFY_SOCKET": manager.name}, extra=extra) as node:
         with Client(node.http) as first, Client(node.http) as second:
             for client in (first, second):
                 client.send(compose("PUT", "/dev1/new", "Content-Length: 2") + b"1")
-            wait_until(lambda: len(list(node.path("/dev1").iterdir())) == 2, "two uploads")
+            wait_until(lambda: len(begun_files(node, "/dev1/new")) == 2, "two uploads")
             node.send_signal(signal.SIGTERM)
             manager.wait_for("STATUS=shutting down, 2 clients left")
             first.send(b"2")
@@ -75,36 +103,81 @@ def watched(manager: ServiceManager) -> dict[str, str]:
     return {"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
 
 
-@KINDS
-def test_signs_of_life_come_in_time(manager: ServiceManager, extra: list[str]) -> None:
+def wait_for_messages(manager: ServiceManager) -> None:
+    for _ in range(5):
+        promptly(partial(manager.wait_for, "WATCHDOG=1"), WATCHDOG_S)
+
+
+@FORMS
+def test_watchdog_messages_come_in_time(manager: ServiceManager, extra: list[str]) -> None:
     with Node(env=watched(manager), extra=extra) as node:
         manager.wait_for("READY=1")
-        for _ in range(5):
-            manager.wait_for("WATCHDOG=1", timeout=5 * WATCHDOG_S)
+        wait_for_messages(manager)
         assert node.is_running()
 
 
-@KINDS
-def test_signs_of_life_go_on_during_a_long_stop(manager: ServiceManager, extra: list[str]) -> None:
+@FORMS
+def test_watchdog_goes_on_during_a_long_stop(manager: ServiceManager, extra: list[str]) -> None:
     with Node(env=watched(manager), extra=extra) as node, Client(node.http) as client:
         client.send(compose("PUT", "/dev1/new", "Content-Length: 2") + b"1")
-        wait_until(lambda: list(node.path("/dev1").iterdir()), "the upload has begun")
-        node.send_signal(signal.SIGTERM)
-        wait_until(lambda: refuses(node.http), "connecting is refused")
+        wait_until_begun(node, "/dev1/new")
+        node.begin_stop(signal.SIGTERM)
         manager.drain()
-        for _ in range(5):
-            manager.wait_for("WATCHDOG=1", timeout=5 * WATCHDOG_S)
+        wait_for_messages(manager)
         assert client.request(b"2").status == 201
 
 
-def test_no_sign_of_life_while_a_worker_is_stuck(manager: ServiceManager) -> None:
+def test_no_watchdog_message_while_a_worker_is_stuck(manager: ServiceManager) -> None:
     with Node(env=watched(manager), extra=["--worker-processes=2"]) as node:
         manager.wait_for("WATCHDOG=1")
         stuck = workers_of(node)[1]
         stuck.suspend()
-        wait_until(lambda: manager.is_silent(2 * WATCHDOG_S), "the signs of life stop")
+        wait_until(lambda: manager.is_silent(2 * WATCHDOG_S), "the watchdog messages stop")
         stuck.resume()
         manager.wait_for("WATCHDOG=1")
+
+
+# Each thread that reads from a client sleeps while the file is there.
+STUCK_THREADS = """
+import os, socket, threading, time
+
+def hold():
+    main = threading.main_thread()
+    while threading.current_thread() is not main and os.path.exists({hold!r}):
+        time.sleep(0.01)
+
+def held(name):
+    plain = getattr(socket.socket, name)
+    def call(self, *arguments):
+        hold()
+        return plain(self, *arguments)
+    setattr(socket.socket, name, call)
+
+held("recv")
+held("recv_into")
+"""
+
+
+@FORMS
+def test_no_watchdog_message_while_all_threads_are_stuck(
+    manager: ServiceManager, tmp_path: Path, extra: list[str]
+) -> None:
+    hold = tmp_path / "hold"
+    injected = STUCK_THREADS.format(hold=str(hold))
+    options = [*extra, "--aio-threads=2"]
+    with ExitStack() as stack:
+        node = stack.enter_context(Node(env=watched(manager), extra=options, injected=injected))
+        manager.wait_for("WATCHDOG=1")
+        hold.touch()
+        # Far more than threads, in each process.
+        clients = [stack.enter_context(Client(node.http)) for _ in range(60)]
+        for client in clients:
+            client.send(compose("GET", "/"))
+        wait_until(lambda: manager.is_silent(3 * WATCHDOG_S), "the watchdog messages stop")
+        hold.unlink()
+        manager.wait_for("WATCHDOG=1")
+        for client in clients:
+            assert client.read_response().status == 200
 
 
 def test_watchdog_of_another_process_is_not_ours(manager: ServiceManager) -> None:
@@ -113,7 +186,7 @@ def test_watchdog_of_another_process_is_not_ours(manager: ServiceManager) -> Non
         assert manager.is_silent(2 * WATCHDOG_S)
 
 
-@KINDS
+@FORMS
 def test_upgrade_names_the_process_that_leads(
     manager: ServiceManager, tmp_path: Path, extra: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,8 +200,8 @@ def test_upgrade_names_the_process_that_leads(
         new = old.upgrade()
         manager.wait_for(f"MAINPID={new}")
         old.retire(new)
-        # Also from the old one, whose word counts with managers that listen to it alone.
+        # Also from the old process, for managers that accept messages from it only.
         manager.wait_for(f"MAINPID={new}")
-        assert not any("STOPPING=1" in message for message in manager.heard)
+        assert not any("STOPPING=1" in message for message in manager.received)
         old.send(signal.SIGTERM, new)
         manager.wait_for("STOPPING=1")

@@ -1,9 +1,10 @@
-"""The pidfile of a real node: there while it runs, gone after, and never two nodes on one."""
+"""The pidfile of a real node: there while it runs, and never shared by two nodes."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,12 +24,6 @@ def pidfile(tmp_path: Path) -> Path:
 def running(pidfile: Path) -> Iterator[Node]:
     with Node(extra=["--pidfile", str(pidfile)]) as node:
         yield node
-
-
-@pytest.fixture
-def docroot(tmp_path: Path) -> Path:
-    (tmp_path / "docroot" / "dev1").mkdir(parents=True)
-    return tmp_path / "docroot"
 
 
 def second_start(docroot: Path, pidfile: Path, *more: str) -> str:
@@ -65,19 +60,30 @@ def test_a_second_node_refuses_and_leaves_no_trace(
     running: Node, pidfile: Path, docroot: Path, more: list[str]
 ) -> None:
     line = second_start(docroot, pidfile, *more)
-    assert line == f"mogstored: already running on PID: {running.pid}"
+    assert line.startswith(f"mogstored: already running on PID: {running.pid} (")
+    assert f"--docroot {running.docroot}" in line
+    assert f"as pidfile {pidfile} says: stop that process, or remove the file" in line
     assert pidfile.read_text() == f"{running.pid}\n"
 
 
-def test_any_live_process_will_do(pidfile: Path, docroot: Path) -> None:
+def test_any_process_that_has_started_the_node_will_do(pidfile: Path, docroot: Path) -> None:
     pidfile.write_text(f"{os.getpid()}")
     line = second_start(docroot, pidfile)
-    assert line == f"mogstored: already running on PID: {os.getpid()}"
+    assert line.startswith(f"mogstored: already running on PID: {os.getpid()} (")
     assert pidfile.read_text() == f"{os.getpid()}"
 
 
+def test_what_names_a_process_that_is_no_node_is_taken_over(pidfile: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        pidfile.write_text(f"{other.pid}\n")
+        with Node(extra=["--pidfile", str(pidfile)]) as node:
+            assert pidfile.read_text() == f"{node.pid}\n"
+            node.wait_for_log(rf"pidfile {pidfile} is stale: PID {other.pid} \(sleep 60\)")
+        other.kill()
+
+
 @pytest.mark.parametrize("content", ["", "garbage that is longer than a number\n", "9999999999"])
-def test_what_names_nobody_is_taken_over(pidfile: Path, content: str) -> None:
+def test_pidfile_that_names_no_process_is_taken_over(pidfile: Path, content: str) -> None:
     pidfile.write_text(content)
     with Node(extra=["--pidfile", str(pidfile)]) as node:
         assert pidfile.read_text() == f"{node.pid}\n"

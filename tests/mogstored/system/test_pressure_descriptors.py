@@ -1,4 +1,4 @@
-"""A node with hardly any descriptors left: who is let go, who is served."""
+"""A node with hardly any descriptors left: which clients it closes, which it serves."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.arrival import wait_until_taken
 from tests.support.backend import OVER_LIBKQUEUE
 from tests.support.daemon import Node
 from tests.support.http import Client
-from tests.support.puts import SERVER_ERROR, assert_refusal, put, put_head, traces
+from tests.support.puts import (
+    SERVER_ERROR,
+    assert_refusal,
+    put,
+    put_head,
+    traces,
+    wait_until_begun,
+)
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -24,11 +32,11 @@ if TYPE_CHECKING:
     from tests.support.daemon import Address
 
 LIMIT = 20
-# How long anybody may be idle under pressure, and safely longer.
+# How long a client may be idle under pressure, and safely longer.
 IDLE_S = 5.0
 SILENCE_S = 6.0
 ROOT_REQUEST = b"GET / HTTP/1.0\r\n\r\n"
-# What completes the first byte that the silent clients have sent, on a connection that is kept.
+# Completes the request of which silent clients have sent the first byte.
 REST_OF_ROOT_REQUEST = b"ET / HTTP/1.1\r\n\r\n"
 
 
@@ -65,7 +73,7 @@ class CrowdedNode:
         """Hold all but `left` descriptors with clients that sent the first byte of a request.
 
         One that is left may be of no use for anything but the next connection: Linux sets
-        a number aside for each thread that waits in accept, and shows it to nobody.
+        a number aside for each thread that waits in accept, and does not show it.
         """
         while self.left() > left:
             self.silent.append(self.join(b"G"))
@@ -89,7 +97,7 @@ class CrowdedNode:
 
 @dataclass
 class Silence:
-    """Five crowded nodes, and what was seen after their clients had been silent for long.
+    """Five crowded nodes, and observations after a long silence of their clients.
 
     One real wait serves them all: the sweep is specified in seconds.
     """
@@ -113,6 +121,7 @@ class Silence:
     first_reply: bytes
     waiting_cpu_s: float = 0.0
     waiting_lines: list[str] = field(default_factory=list)
+    waiting_lines_s: float = 0.0
     waiting_answered_early: bool = False
     waiting_status: int = 0
     accepting_statuses: list[int] = field(default_factory=list)
@@ -141,10 +150,11 @@ def silence() -> Iterator[Silence]:
         stalled = accepting.join(b"GET /dev1/large HTTP/1.1\r\n\r\n")
         stalled.read_head()
         uploading = accepting.join(put_head("/dev1/part", "Content-Length: 9") + b"part")
-        wait_until(lambda: traces(accepting.node, "/dev1/part") != [], "the upload has begun")
+        wait_until_begun(accepting.node, "/dev1/part")
         busy = accepting.join(b"G")
         accepting.fill()
         opening.fill(left=1)
+        queueing_since = time.monotonic()
         queueing.fill()
         managed.fill(left=1)
         flooded.fill()
@@ -157,13 +167,15 @@ def silence() -> Iterator[Silence]:
             accepting, opening, queueing, managed, flooded,
             idle, busy, stalled, uploading, waiting, sidechannel, first_reply,
         )  # fmt: skip
-        _be_silent(seen)
+        _be_silent(seen, queueing_since)
         began = time.monotonic()
         seen.flooded_status = _status(flooded.connect(), ROOT_REQUEST)
         seen.flooded_s = time.monotonic() - began
-        # As many as have room: none of those who were silent can be kept. Beside their
-        # connections, `stalled` and `uploading` held a file each.
+        # As many as have room: no silent client can be kept. Beside their connections,
+        # `stalled` and `uploading` held a file each.
         room = len(accepting.silent) + len((idle, stalled, uploading)) + 2
+        busy.send(b"T")
+        wait_until_taken(busy)
         seen.accepting_statuses = accepting.crowd_in(room)
         seen.managed_statuses = managed.crowd_in(len(managed.silent))
         seen.waiting_status = _status(waiting, b"")
@@ -181,17 +193,18 @@ def _status(client: Client, request: bytes) -> int:
         return 0
 
 
-def _be_silent(seen: Silence) -> None:
-    """Let the time pass in which nobody but `busy` sends anything."""
+def _be_silent(seen: Silence, queueing_since: float) -> None:
+    """Let the time pass in which only `busy` sends anything."""
     began = time.monotonic()
     used = _cpu_s(seen.queueing.node)
     time.sleep(SILENCE_S / 2)
     seen.busy.send(b"E")
     seen.waiting_cpu_s = _cpu_s(seen.queueing.node) - used
     seen.waiting_lines = seen.queueing.node.stderr_lines()
-    _sleep_until(began + IDLE_S - 0.5)
+    seen.waiting_lines_s = time.monotonic() - queueing_since
+    _sleep_until(queueing_since + IDLE_S - 0.5)
     answered, _, _ = select.select([seen.waiting.sock], [], [], 0)
-    seen.waiting_answered_early = bool(answered)
+    seen.waiting_answered_early = bool(answered) and time.monotonic() < queueing_since + IDLE_S
     _sleep_until(began + SILENCE_S)
 
 
@@ -243,7 +256,7 @@ def test_stalled_upload_sees_the_end_and_leaves_nothing(silence: Silence) -> Non
 
 @pytest.mark.slow
 def test_client_that_sent_something_lately_is_kept(silence: Silence) -> None:
-    assert silence.busy.request(b"T / HTTP/1.0\r\n\r\n").status == 200
+    assert silence.busy.request(b" / HTTP/1.0\r\n\r\n").status == 200
 
 
 @pytest.mark.slow
@@ -251,7 +264,7 @@ def test_sweeps_are_logged_with_their_count(silence: Silence) -> None:
     crowded = silence.accepting
     line = rf"^mogstored\[{crowded.node.pid}\]: expired ([0-9]+) idle connections \(>5 sec\)$"
     counts = [re.sub(line, r"\1", found) for found in crowded.lines("expired")]
-    # Beside the silent ones: idle, stalled and uploading.
+    # In addition to the silent ones: idle, stalled and uploading.
     assert sum(map(int, counts)) == len(crowded.silent) + 3
 
 
@@ -272,20 +285,20 @@ def test_waiting_client_is_served_once_the_others_are_silent_for_long(silence: S
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux notes when data last arrived")
 def test_time_in_the_backlog_counts_as_silence(silence: Silence) -> None:
-    """Else each load of silent clients from there would hold everything for long again."""
+    """Otherwise silent clients from the backlog would hold everything for as long again."""
     assert silence.flooded_status == 200
     assert silence.flooded_s < IDLE_S
 
 
 @pytest.mark.slow
-def test_node_does_not_spin_while_nobody_can_be_expired(silence: Silence) -> None:
+def test_node_does_not_spin_while_no_client_can_be_expired(silence: Silence) -> None:
     assert silence.waiting_cpu_s < SILENCE_S / 2 * 0.4
 
 
 @pytest.mark.slow
 def test_accept_error_is_logged_at_most_once_per_second(silence: Silence) -> None:
     errors = [line for line in silence.waiting_lines if "accept" in line]
-    assert 1 <= len(errors) <= SILENCE_S / 2 + 1
+    assert 1 <= len(errors) <= silence.waiting_lines_s + 1
 
 
 @pytest.mark.slow

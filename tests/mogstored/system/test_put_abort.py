@@ -1,4 +1,4 @@
-"""Clients that vanish in the middle of an upload."""
+"""Clients that disappear in the middle of an upload."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EARLY_END = "premature EOF"
 RESET = os.strerror(errno.ECONNRESET)
 LENGTH = "Content-Length: 100"
 
-# What was sent behind the head, and how many bytes of content that is.
+# Bytes sent behind the head, and how many of them are content.
 BEGINNINGS = [
     pytest.param([LENGTH], b"", 0, id="no-byte"),
     pytest.param([LENGTH], b"x", 1, id="one-byte"),
@@ -59,7 +59,7 @@ def _expect_lines(node: Node, path: str, port: int, count: int, why: str) -> Non
         node.wait_for_log(re.escape(f" from {peer} for PUT {path}") + "$")
     about = [line for line in node.stderr_lines() if f" {peer} " in line and path in line]
     if OVER_LIBKQUEUE and why == RESET:
-        # It may have taken the error before the node could see it, or not.
+        # The error may be consumed before the node sees it.
         about = [line.replace(EARLY_END, RESET) for line in about]
     assert [re.sub(r"=[0-9]+ms ", "=-ms ", line) for line in about] == wanted
 

@@ -1,4 +1,4 @@
-"""The grammar of a chunked upload: what is taken, what is refused."""
+"""The grammar of a chunked upload: what is accepted, what is refused."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_other_codings_are_refused(node: Node, target: str, value: str) -> None:
         b"5\r\nhello\r\nz",
         b"5\r\nhello\r\n0\rx",
         b"5\r\nhello\r\n0\r\n: no name\r\n\r\n",
-        # Framing has no place in a trailer (RFC 9110 section 6.5.1), and the parser says so.
+        # Framing has no place in a trailer (RFC 9110 section 6.5.1).
         b"5\r\nhello\r\n0\r\nContent-Length: 3\r\n\r\n",
         b"5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"5\r\nhello\r\n0\r\nNo-Colon\r\n\r\n",

@@ -1,4 +1,4 @@
-"""What becomes of the connection after a PUT, and uploads sent without waiting for answers."""
+"""The connection after a PUT, and uploads sent without waiting for answers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from tests.support.puts import (
     short_block,
 )
 from tests.support.sockets import fill
+from tests.support.waiting import PATIENCE_S
 
-# How long a socket that takes no more bytes must stay that way to count as full.
+# A socket counts as full after this long without room.
 _FULL_S = 0.5
 
 
@@ -95,7 +96,7 @@ def test_client_writes_empty_uploads_until_its_socket_is_full(node: Node, target
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
         sent = _write_until_full(client.sock, request)
-        client.sock.settimeout(10.0)
+        client.sock.settimeout(PATIENCE_S)
         complete, begun = divmod(sent, len(request))
         _expect_blocks(client, answer, complete)
         client.send(request[begun:])

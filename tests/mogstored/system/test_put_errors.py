@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pytest
 from tests.support.daemon import Node
 from tests.support.disks import small_disk
 from tests.support.http import Client
+from tests.support.privileges import unprivileged
 from tests.support.puts import (
     FORBIDDEN,
     NO_STORAGE,
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOT = os.geteuid() == 0
-# Root without the right to ignore permission bits: what any other user is from the start.
-POWERLESS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 BLOCK = 512
 
 
@@ -88,12 +86,7 @@ def test_device_is_a_file(node: Node, form: Callable[[str, bytes], bytes]) -> No
 
 @FORMS
 def test_directory_without_write_permission(form: Callable[[str, bytes], bytes]) -> None:
-    wrapper: tuple[str, ...] = ()
-    if ROOT:
-        if shutil.which(POWERLESS[0]) is None:
-            pytest.skip("root ignores permission bits, and setpriv is missing")
-        wrapper = POWERLESS
-    with Node(wrapper=wrapper) as node:
+    with Node(wrapper=unprivileged()) as node:
         closed = node.docroot / "dev2"
         closed.chmod(0o555)
         try:

@@ -16,9 +16,9 @@ from tests.support.puts import (
     SERVER_ERROR,
     assert_created,
     assert_refused,
+    begun_files,
     chunks,
     put_head,
-    traces,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def test_destination_is_open_before_the_go_ahead(node: Node, target: str) -> Non
     with Client(node.http) as client:
         client.send(put_head(target, "Content-Length: 5", EXPECT))
         client.read_head()
-        assert len(traces(node, target)) == 1
+        assert len(begun_files(node, target)) == 1
 
 
 @pytest.mark.parametrize("value", ["100-Continue", "100-CONTINUE", " 100-continue "])

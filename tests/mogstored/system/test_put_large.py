@@ -45,7 +45,7 @@ def test_three_hundred_megabytes(node: Node, large_target: str, is_checked: bool
     fields = [f"Content-Length: {300 * MIB}"]
     if is_checked:
         fields.append(f"Content-MD5: {md5_of(piece * 300)}")
-    with Client(node.http, timeout=30.0) as client:
+    with Client(node.http) as client:
         client.send(put_head(large_target, *fields))
         grown = _stream(client, node, piece, 300)
         assert_created(client.read_response())
@@ -58,7 +58,7 @@ def test_three_hundred_megabytes(node: Node, large_target: str, is_checked: bool
 def test_sixty_four_megabytes_chunked(node: Node, large_target: str, size: int) -> None:
     total = 64 * MIB
     piece = b"x" * min(size, MIB)
-    with Client(node.http, timeout=30.0) as client:
+    with Client(node.http) as client:
         client.send(put_head(large_target, CHUNKED))
         if size > MIB:
             client.send(b"%x\r\n" % size)

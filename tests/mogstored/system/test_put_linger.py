@@ -49,7 +49,7 @@ def test_client_that_writes_on_for_a_while_gets_a_clean_end(
     with Client(node.http) as client:
         client.send(put_head(target, *fields))
         assert_refusal(client, status)
-        # No error here: somebody still reads.
+        # No error here: the node still reads.
         for _ in range(10):
             client.send(b"x" * 3072)
             wait_until_taken(client)
@@ -70,7 +70,7 @@ def test_client_that_writes_without_end_reads_the_status(
 ) -> None:
     with Client(node.http) as client:
         client.send(put_head(target, *fields))
-        # The answer is on its way before the flood begins, as it is with a real upload.
+        # As with a real upload, the answer has been sent before the flood begins.
         wait_until_taken(client)
         _write_until_cut_off(client)
         assert_short(client.read_response(), status, keep=False)
@@ -89,14 +89,14 @@ def test_client_that_does_nothing_is_closed_in_the_end(node: Node) -> None:
     with Client(node.http) as client:
         client.send(put_head("/dev666/f", "Content-Length: 5"))
         assert_refusal(client, NOT_FOUND)
-        wait_until(lambda: node.process.num_fds() <= before, "the node closed its end", 5.0)
+        wait_until(lambda: node.process.num_fds() <= before, "the node closed its end")
 
 
 def test_client_that_trickles_is_closed_in_the_end(node: Node) -> None:
     with Client(node.http) as client:
         client.send(put_head("/dev666/f", f"Content-Length: {MIB}"))
         assert_refusal(client, NOT_FOUND)
-        wait_until(lambda: _is_cut_off(client), "the node closed its end", 5.0)
+        wait_until(lambda: _is_cut_off(client), "the node closed its end")
 
 
 def test_lingering_does_not_hold_up_others(node: Node) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.daemon import Node
 from tests.support.http import Client
 from tests.support.puts import (
     BAD_REQUEST,
@@ -25,7 +27,8 @@ from tests.support.puts import (
 )
 
 if TYPE_CHECKING:
-    from tests.support.daemon import Node
+    from collections.abc import Callable
+
 
 BODY = bytes(range(256)) * 100
 RIGHT = f"Content-MD5: {md5_of(BODY)}"
@@ -204,7 +207,7 @@ def test_eight_megabytes_in_chunks(node: Node, target: str) -> None:
 
 @pytest.mark.parametrize("size", [None, 400_001], ids=["length", "chunked"])
 def test_many_large_bodies_at_once(node: Node, target: str, size: int | None) -> None:
-    """Hashing goes on beside the receiving; no body's digest may see another's bytes."""
+    """Hashing runs in parallel; no digest may include another body's bytes."""
     bodies = [random.Random(number).randbytes(9_000_000) for number in range(6)]
     wrong = bodies[1:] + bodies[:1]
 
@@ -273,3 +276,28 @@ def test_rounds_of_a_monitoring_tracker(node: Node) -> None:
             assert_short(client.request(wrong), BAD_REQUEST, keep=True)
             client.expect_silence(0.02)
     assert traces(node, "/dev1/test-write/test-md5") == []
+    # Nothing is wrong.
+    assert not any("/test-write/" in line for line in node.stderr_lines())
+
+
+@pytest.mark.parametrize(
+    ("request_of", "promised"),
+    [
+        (lambda path: put(path, BODY, WRONG), WRONG.partition(" ")[2]),
+        (lambda path: put(path, b"one", WRONG), WRONG.partition(" ")[2]),
+    ],
+    ids=["many", "with its head"],
+)
+def test_mismatch_is_logged_with_both_digests(
+    request_of: Callable[[str], bytes], promised: str
+) -> None:
+    # Of a node that was used before, the limit may leave the line out.
+    with Node() as node:
+        with Client(node.http) as client:
+            host, port = client.sock.getsockname()
+            assert client.request(request_of("/dev1/logged")).status == 400
+        body = b"one" if b"one" in request_of("/dev1/logged")[-3:] else BODY
+        node.wait_for_log(
+            rf"PUT /dev1/logged from {host}:{port}: Content-MD5 is {re.escape(promised)},"
+            rf" but the MD5 of the body {re.escape(md5_of(body))}"
+        )

@@ -1,4 +1,4 @@
-"""Bytes that look like a request inside something else are never obeyed."""
+"""Bytes inside a body that look like a request never run."""
 
 from __future__ import annotations
 

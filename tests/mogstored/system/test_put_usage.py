@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KIB = 1024
 CONTENT = b"x" * (8 * KIB * KIB)
-# No round of the timer comes between what a test does.
+# The timer does not run during a test.
 NO_ROUND = {"MOG_DISK_USAGE_INTERVAL": "1000"}
 
 
@@ -30,25 +30,25 @@ def measured(tmp_path: Path) -> Iterator[Node]:
         yield node
 
 
-def _told_kib(client: Client) -> int:
-    """Return how much is used according to the record."""
+def _recorded_kib(client: Client) -> int:
+    """Return the use according to the record."""
     body = client.request(b"GET /dev2/usage HTTP/1.1\r\n\r\n").body
     return int(dict(line.split(": ") for line in body.decode().splitlines())["used"])
 
 
 def _used_kib(node: Node) -> int:
-    """Return how much is used according to the file system, as a record would put it."""
+    """Return the use according to the file system, in a record's unit."""
     state = os.statvfs(node.path("/dev2"))
-    # Trackers take a record with a zero for a failing device, so there is none.
+    # Trackers take a record with a zero as a failing device, so none has one.
     return max(1, (state.f_blocks - state.f_bfree) * state.f_frsize // KIB)
 
 
 def test_record_is_fresh_after_an_upload_and_a_delete(measured: Node) -> None:
     with Client(measured.http) as client:
         assert_created(client.request(put("/dev2/f", CONTENT)))
-        assert _told_kib(client) == _used_kib(measured) >= len(CONTENT) // KIB
+        assert _recorded_kib(client) == _used_kib(measured) >= len(CONTENT) // KIB
         assert client.request(b"DELETE /dev2/f HTTP/1.1\r\n\r\n").status == 204
-        assert _told_kib(client) == _used_kib(measured) < len(CONTENT) // KIB
+        assert _recorded_kib(client) == _used_kib(measured) < len(CONTENT) // KIB
 
 
 def test_upload_does_not_write_the_usage_file(measured: Node) -> None:
@@ -56,7 +56,7 @@ def test_upload_does_not_write_the_usage_file(measured: Node) -> None:
     before = file.read_bytes(), file.stat().st_ino
     with Client(measured.http) as client:
         assert_created(client.request(put("/dev2/f", CONTENT)))
-        _told_kib(client)
+        _recorded_kib(client)
     assert (file.read_bytes(), file.stat().st_ino) == before
 
 

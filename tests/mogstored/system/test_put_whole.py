@@ -27,6 +27,8 @@ from tests.support.puts import (
     wait_until_alone,
     wait_until_begun,
 )
+from tests.support.slow_disk import slow_disk
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +67,7 @@ def test_no_content_length_makes_an_empty_file(node: Node, target: str, version:
     request = put_head(target, "Connection: keep-alive", version=version)
     with Client(node.http) as client:
         assert_created(client.request(request))
-        # What follows the head is the next request, not a body.
+        # The bytes behind the head are the next request, not a body.
         assert client.request(b"GET / HTTP/1.1\r\n\r\n").status == 200
     assert node.path(target).read_bytes() == b""
 
@@ -142,20 +144,34 @@ def test_refused_header_leaves_no_directory(
     assert not node.path(target).exists()
 
 
-def test_upload_is_under_a_temporary_name_until_it_is_complete(node: Node, target: str) -> None:
+def test_upload_cannot_be_read_until_it_is_complete(node: Node, target: str) -> None:
     with Client(node.http) as client, Client(node.http) as reader:
         client.send(put_head(target, "Content-Length: 8") + b"half")
         wait_until_begun(node, target)
         wait_until_taken(client)
-        (name,) = traces(node, target)
-        wanted = rf"{node.path(target).name}\.[0-9a-f]{{8}}\.{node.pid}\.tmp"
-        assert re.fullmatch(wanted, name)
-        temporary = node.path(target).with_name(name)
-        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
         assert reader.request(f"GET {target} HTTP/1.1\r\n\r\n".encode()).status == 404
         assert_created(client.request(b"done"))
     assert node.path(target).read_bytes() == b"halfdone"
     wait_until_alone(node, target)
+
+
+def test_temporary_file_where_none_can_be_made_without_a_name(tmp_path: Path) -> None:
+    """A FUSE file system without that operation."""
+    with slow_disk(tmp_path / "disk") as disk, Node(devices=()) as node:
+        (node.docroot / "dev1").symlink_to(disk.path)
+        with Client(node.http) as client, Client(node.http) as reader:
+            client.send(put_head("/dev1/file", "Content-Length: 8") + b"half")
+            wait_until(lambda: traces(node, "/dev1/file") != [], "a temporary file")
+            wait_until_taken(client)
+            (name,) = traces(node, "/dev1/file")
+            assert re.fullmatch(rf"file\.[0-9a-f]{{8}}\.{node.pid}\.tmp", name)
+            assert stat.S_IMODE((disk.path / name).stat().st_mode) == 0o600
+            assert reader.request(b"GET /dev1/file HTTP/1.1\r\n\r\n").status == 404
+            assert_created(client.request(b"done"))
+            assert_created(client.request(put("/dev1/whole", b"whole")))
+        assert (disk.path / "file").read_bytes() == b"halfdone"
+        assert traces(node, "/dev1/file") == ["file"]
+        assert {each.name for each in disk.path.iterdir()} - {"usage"} == {"file", "whole"}
 
 
 def test_two_uploads_of_one_target_do_not_mix(node: Node, target: str) -> None:

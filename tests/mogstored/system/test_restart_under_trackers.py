@@ -1,4 +1,4 @@
-"""A node that is restarted or upgraded while trackers use it: none of them sees half an answer."""
+"""A node is restarted or upgraded while trackers use it: no tracker sees half an answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.daemon import Node
+from tests.support.forms import FORMS
 from tests.support.http import Client, compose
 from tests.support.puts import put_head
 from tests.support.sidechannel import Manager
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from tests.support.daemon import Address
 
-FORMS = pytest.mark.parametrize(
-    "extra", [(), ("--worker-processes", "2")], ids=["single", "workers"]
-)
 CROWD = 8
 LARGE = 3_000_000
 
@@ -44,11 +42,10 @@ def options_for(docroot: Path, addr: Address, extra: Sequence[str]) -> list[str]
 
 
 class Crowd:
-    """Trackers that ask without a pause, until they are told to stop.
+    """Trackers that ask without a pause until `stop`.
 
-    `rounds` and `unserved` are counted by each tracker for itself. One that finds nobody,
-    or nobody who answers, has not been served; a whole answer is checked, and anything in
-    between fails the test.
+    Each tracker counts its `rounds` and, as `unserved`, refused connections and connections
+    without any answer. Half an answer or a wrong one fails the test.
     """
 
     def __init__(self, addr: Address, docroot: Path) -> None:
@@ -60,16 +57,15 @@ class Crowd:
         self._running = [Running(self._asker(number)) for number in range(CROWD)]
 
     def wait_for_rounds(self) -> None:
-        """Wait until each tracker was served by whoever serves now."""
+        """Wait until the node that runs now has served each tracker."""
         goals = [count + 3 for count in self.rounds]
         wait_until(
             lambda: all(map(int.__ge__, self.rounds, goals)) or self._has_failed(),
-            "everybody is served",
-            30.0,
+            "all trackers are served",
         )
 
     def stop(self) -> None:
-        """Let each finish its round, and raise what went wrong."""
+        """Let each finish its round; raises the first failure."""
         self._over.set()
         for each in self._running:
             each.result()
@@ -79,7 +75,7 @@ class Crowd:
 
     def _asker(self, number: int) -> Callable[[], None]:
         def ask() -> None:
-            # Every other one never uses a connection twice.
+            # Every second tracker uses a connection once.
             with Tracker(self._addr) as tracker:
                 while not self._over.is_set():
                     try:
@@ -133,7 +129,7 @@ def test_restart(docroot: Path, stack: ExitStack, extra: Sequence[str]) -> None:
 
 @FORMS
 def test_upgrade(stack: ExitStack, extra: Sequence[str]) -> None:
-    """There is always somebody who answers: nobody even has to come again."""
+    """No connection is refused or left without an answer."""
     with generations(extra=extra) as old:
         docroot = old.node.docroot
         old.node.write("/dev1/large", b"x" * LARGE)
@@ -157,7 +153,7 @@ def test_parked_connections_end_at_an_upgrade(extra: Sequence[str]) -> None:
             assert tracker.ask("PUT", "/dev1/file", b"before").status == 201
         new = old.upgrade()
         for tracker in trackers[:5]:
-            # Nothing has happened to what the old process holds.
+            # The old process's connections go on.
             assert tracker.ask("GET", "/dev1/file").body == b"before"
         old.retire(new)
         for tracker in trackers:
@@ -166,7 +162,7 @@ def test_parked_connections_end_at_an_upgrade(extra: Sequence[str]) -> None:
 
 @FORMS
 def test_request_in_the_moment_of_the_stop(docroot: Path, extra: Sequence[str]) -> None:
-    """Half a request is awaited, on either side of the restart's first signal."""
+    """The rest of a request that has begun is awaited."""
     addr = free_address()
     options = options_for(docroot, addr, extra)
     with Node(http=False, names_docroot=False, extra=options) as node, ExitStack() as stack:
@@ -186,7 +182,7 @@ def test_request_in_the_moment_of_the_stop(docroot: Path, extra: Sequence[str]) 
 
 
 def test_sidechannel_is_connected_again(docroot: Path) -> None:
-    """Trackers keep it for ever; they connect again at its end, without having asked."""
+    """Trackers keep it for ever, and connect again when it ends."""
     http, mgmt = free_address(), free_address()
     options = [*options_for(docroot, http, ()), "--mgmtlisten", f"{mgmt[0]}:{mgmt[1]}"]
     question, answer = b"size /dev1/large", b"/dev1/large %d\r\n" % LARGE

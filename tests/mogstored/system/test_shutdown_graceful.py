@@ -4,38 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from tests.support.daemon import Node
-from tests.support.http import Client, compose
-from tests.support.puts import CHUNKED, chunk, put_head, traces
+from tests.support.forms import SMALL_FORMS
+from tests.support.http import GET_ROOT, Client, compose
+from tests.support.puts import CHUNKED, chunk, put_head, wait_until_begun
 from tests.support.sidechannel import manage
 from tests.support.sockets import refuses
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGE = 100 * 1024 * 1024
-GET_ROOT = compose("GET", "/")
+
+
+FAILING_REPORT = """
+from mogstored.process.lifecycle import Lifecycle
+
+def announce_stopping(self):
+    raise MemoryError
+
+Lifecycle.announce_stopping = announce_stopping
+"""
 
 
 @pytest.fixture(params=[[], ["--worker-processes=3"]], ids=["single", "workers"])
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:
     with Node(httpget=True, mgmt=True, extra=request.param) as node:
         yield node
-
-
-def begin_stop(node: Node) -> None:
-    """Ask for the stop and wait until it shows: nobody listens on any port."""
-    node.send_signal(signal.SIGQUIT)
-    for addr in (node.http, node.httpget, node.mgmt):
-        assert addr is not None
-        wait_until(partial(refuses, addr), "connecting is refused")
 
 
 def holders_of(node: Node, client: Client) -> int:
@@ -60,7 +61,7 @@ def test_slow_reader_gets_all_of_a_large_file(node: Node) -> None:
     with Client(node.http) as client:
         client.send(compose("GET", "/dev1/large"))
         client.read_head()
-        begin_stop(node)
+        node.begin_stop(signal.SIGQUIT)
         assert len(client.read_exactly(LARGE)) == LARGE
         client.read_eof()
     assert node.wait() == 0
@@ -69,8 +70,8 @@ def test_slow_reader_gets_all_of_a_large_file(node: Node) -> None:
 def test_upload_in_pieces_is_stored(node: Node) -> None:
     with Client(node.http) as client:
         client.send(put_head("/dev1/new", CHUNKED) + chunk(b"before "))
-        wait_until(lambda: traces(node, "/dev1/new"), "the upload has begun")
-        begin_stop(node)
+        wait_until_begun(node, "/dev1/new")
+        node.begin_stop(signal.SIGQUIT)
         assert client.request(chunk(b"after") + b"0\r\n\r\n").status == 201
         client.read_eof()
     assert node.path("/dev1/new").read_bytes() == b"before after"
@@ -81,14 +82,14 @@ def test_request_of_which_one_byte_has_come_is_awaited(node: Node) -> None:
     with Client(node.http) as client:
         client.send(GET_ROOT[:1])
         wait_until_accepted(node, client)
-        begin_stop(node)
+        node.begin_stop(signal.SIGQUIT)
         assert client.request(GET_ROOT[1:]).status == 200
         client.read_eof()
     assert node.wait() == 0
 
 
-def test_clients_who_were_not_accepted_yet_are_answered(node: Node) -> None:
-    """They connected and asked before the node could look, and then it is told to stop."""
+def test_clients_in_the_backlog_are_answered(node: Node) -> None:
+    """They connected and sent their requests before the stop, but were not accepted yet."""
     family = [node.process, *node.process.children(recursive=True)]
     for process in family:
         process.suspend()
@@ -119,7 +120,7 @@ def test_digest_partly_asked_for_is_answered_and_so_are_those_behind_it(node: No
     with manage(node) as manager:
         manager.send(line[:5])
         wait_until_accepted(node, manager)
-        begin_stop(node)
+        node.begin_stop(signal.SIGQUIT)
         manager.send(line[5:] + 4 * line)
         assert manager.read_lines(5) == 5 * [answer]
         manager.read_eof()
@@ -132,7 +133,7 @@ def test_running_digest_is_finished(node: Node) -> None:
     with manage(node) as manager:
         manager.send(b"SHA-1 /dev1/large\r\n")
         wait_until_accepted(node, manager)
-        begin_stop(node)
+        node.begin_stop(signal.SIGQUIT)
         assert manager.read_line().startswith(b"/dev1/large SHA-1=")
         manager.read_eof()
     assert node.wait() == 0
@@ -155,7 +156,7 @@ def test_watchers_and_idle_clients_are_sent_away(node: Node) -> None:
 def test_sidechannel_stops_it_as_a_signal_does(node: Node, command: bytes) -> None:
     with Client(node.http) as client, manage(node) as manager:
         client.send(put_head("/dev1/new", "Content-Length: 2") + b"1")
-        wait_until(lambda: traces(node, "/dev1/new"), "the upload has begun")
+        wait_until_begun(node, "/dev1/new")
         manager.send(command)
         manager.read_eof()
         wait_until(lambda: refuses(node.http), "connecting is refused")
@@ -177,5 +178,19 @@ def test_nothing_is_left_of_what_it_started(node: Node) -> None:
         watcher.read_block()
         family = node.process.children(recursive=True)
         assert node.stop() == 0
-        _, alive = psutil.wait_procs(family, timeout=5.0)
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
         assert alive == []
+
+
+@SMALL_FORMS
+def test_stop_that_cannot_be_reported_is_graceful_all_the_same(extra: list[str]) -> None:
+    with Node(extra=extra, injected=FAILING_REPORT) as node:
+        node.write("/dev1/file", b"content")
+        with Client(node.http) as client:
+            client.send(b"GET /dev1/file HTTP/1.0\r\n")
+            wait_until_accepted(node, client)
+            node.begin_stop(signal.SIGQUIT)
+            node.wait_for_log("the main thread failed; it goes on: too little memory")
+            client.send(b"\r\n")
+            assert client.read_response().status == 200
+        assert node.wait() == 0

@@ -1,4 +1,4 @@
-"""Lines that come in, lines that go out: order, pieces, limits, unknown words."""
+"""Commands and their replies: order, pieces, limits, unknown words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.arrival import wait_until_taken
 from tests.support.daemon import Node
-from tests.support.sidechannel import Manager, manage
+from tests.support.sidechannel import Manager
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +24,6 @@ def node() -> Iterator[Node]:
     with Node(mgmt=True) as node:
         node.write("/dev1/f", b"content")
         yield node
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[Manager]:
-    with manage(node) as client:
-        yield client
 
 
 def test_nothing_is_said_before_the_first_command(client: Manager) -> None:

@@ -1,4 +1,4 @@
-"""MD5, SHA-1 and the longer ones: the right digest, and what is said when there is none."""
+"""MD5, SHA-1 and the longer ones: the right digest, and the reply when there is none."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.daemon import Node
+from tests.support.injected import failing_call
 from tests.support.sidechannel import Manager, manage
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 CONTENT = bytes(range(256)) * 40_000
 ALGORITHMS = {
@@ -31,15 +33,9 @@ ALGORITHMS = {
 def node() -> Iterator[Node]:
     with Node(mgmt=True) as node:
         node.write("/dev1/f", b"content")
-        # More than a slice.
+        # Larger than a slice.
         node.write("/dev1/long", CONTENT)
         yield node
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[Manager]:
-    with manage(node) as client:
-        yield client
 
 
 @pytest.mark.parametrize("reason", ["", " fsck", " repl_1"])
@@ -79,7 +75,7 @@ def test_digest_of_a_directory_fails_to_read(
     assert client.ask(b"size /dev1/f") == b"/dev1/f 7\r\n"
 
 
-def test_fifo_fails_to_read_and_blocks_nobody(node: Node, client: Manager) -> None:
+def test_fifo_fails_to_read_and_blocks_no_others(node: Node, client: Manager) -> None:
     os.mkfifo(node.path("/dev1/fifo"))
     assert client.ask(b"MD5 /dev1/fifo") == b"ERR read /dev1/fifo at 0 failed\r\n"
 
@@ -124,12 +120,16 @@ def test_usage_record_stands_for_a_file_without_permissions() -> None:
 
 
 def test_client_that_leaves_takes_its_digest_along(node: Node) -> None:
-    os.truncate(node.write("/dev1/endless", b""), 2**40)
-    before = node.process.num_fds()
+    path = node.write("/dev1/endless", b"")
+    os.truncate(path, 2**40)
+
+    def is_open() -> bool:
+        return str(path) in [file.path for file in node.process.open_files()]
+
     with manage(node) as client:
         client.send(b"MD5 /dev1/endless\r\n")
-        wait_until(lambda: node.process.num_fds() >= before + 2, "the file is open")
-    wait_until(lambda: node.process.num_fds() <= before, "the file is closed")
+        wait_until(is_open, "the file is open")
+    wait_until(lambda: not is_open(), "the file is closed")
 
 
 def test_device_that_is_not_mounted_is_not_read_where_it_has_to_be() -> None:
@@ -139,3 +139,16 @@ def test_device_that_is_not_mounted_is_not_read_where_it_has_to_be() -> None:
         assert client.ask(b"MD5 /dev1/f") == b"/dev1/f MD5=-1\r\n"
         assert client.ask(b"SHA-1 /dev1/f fsck") == b"/dev1/f SHA-1=-1\r\n"
         assert client.ask(b"size /dev1/f") == b"/dev1/f -1\r\n"
+
+
+def test_file_whose_status_cannot_be_had_has_no_digest_and_is_closed(tmp_path: Path) -> None:
+    flag = tmp_path / "fail"
+    with Node(mgmt=True, injected=failing_call("fstat", flag)) as node, manage(node) as client:
+        path = str(node.write("/dev1/f", b"content"))
+        for _ in range(12):
+            # More than a device has slots: no slot may leak.
+            flag.touch()
+            assert client.ask(b"MD5 /dev1/f") == b"/dev1/f MD5=-1\r\n"
+            assert not flag.exists()
+        assert path not in [file.path for file in node.process.open_files()]
+        assert client.ask(b"MD5 /dev1/f") == (b"/dev1/f MD5=9a0364b9e99bb480dd25e1f0284c8555\r\n")

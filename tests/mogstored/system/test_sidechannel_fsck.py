@@ -1,4 +1,4 @@
-"""Many trackers checking one disk: everybody is answered, nobody blocks the line."""
+"""Many trackers checking one disk: all are answered, and none blocks the queue."""
 
 from __future__ import annotations
 

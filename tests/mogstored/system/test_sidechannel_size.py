@@ -1,4 +1,4 @@
-"""`size`: what stat says, however large."""
+"""`size`: the size of a file, however large."""
 
 from __future__ import annotations
 
@@ -82,3 +82,11 @@ def test_size_of_a_sparse_file_of_2_pib(tmp_path: Path) -> None:
             pytest.skip(f"no file of 2 PiB here: {error}")
         assert size(node, "/dev2/sparse") == f"/dev2/sparse {2**51 + 7}"
         path.unlink()
+
+
+@pytest.mark.parametrize("path", ["/.mogstored/x.json", "/./.mogstored/x.json"])
+def test_state_of_the_node_is_not_there(node: Node, path: str) -> None:
+    node.write("/.mogstored/x.json", b"{}")
+    assert size(node, path) == f"{path} -1"
+    with manage(node) as client:
+        assert client.ask(f"MD5 {path}".encode()) == f"{path} MD5=-1\r\n".encode()

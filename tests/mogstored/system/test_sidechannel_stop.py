@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +12,6 @@ import pytest
 from tests.support.arrival import wait_until_taken
 from tests.support.daemon import Node
 from tests.support.sidechannel import Manager, manage
-from tests.support.sockets import refuses
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -28,20 +26,6 @@ def node() -> Iterator[Node]:
     with Node(mgmt=True) as node:
         node.write("/dev1/f", b"content")
         yield node
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[Manager]:
-    with manage(node) as client:
-        yield client
-
-
-def begin_stop(node: Node) -> None:
-    """Ask for the stop and wait until it shows."""
-    node.send_signal(signal.SIGQUIT)
-    for addr in (node.http, node.mgmt):
-        assert addr is not None
-        wait_until(partial(refuses, addr), "connecting is refused")
 
 
 @pytest.mark.parametrize("command", [b"shutdown", b"shutdown graceful"])
@@ -93,7 +77,7 @@ def test_partial_line_is_awaited_and_so_are_four_more(
     line = b"MD5 /dev1/f%b\r\n" % reason
     client.send(line[:cut])
     wait_until_taken(client)
-    begin_stop(node)
+    node.begin_stop(signal.SIGQUIT)
     client.send(line[cut:] + line * 4)
     assert client.read_to_eof() == OK * 5
     assert node.wait() == 0
@@ -105,7 +89,7 @@ def test_running_digest_is_finished(node: Node, client: Manager) -> None:
     before = node.process.num_fds()
     client.send(b"MD5 /dev1/large fsck\r\nsize /dev1/f\r\n")
     wait_until(lambda: node.process.num_fds() > before, "the file is open")
-    begin_stop(node)
+    node.begin_stop(signal.SIGQUIT)
     with node.path("/dev1/large").open("rb") as file:
         digest = hashlib.file_digest(file, "md5").hexdigest().encode()
     assert client.read_to_eof() == b"/dev1/large MD5=%b\r\n/dev1/f 7\r\n" % digest
@@ -119,7 +103,7 @@ def test_waiting_digests_are_finished(node: Node) -> None:
     for client in clients:
         client.send(b"MD5 /dev1/large fsck\r\n" * 2)
         wait_until_taken(client)
-    begin_stop(node)
+    node.begin_stop(signal.SIGQUIT)
     for client in clients:
         assert client.read_to_eof() == b"/dev1/large MD5=%b\r\n" % digest * 2
         client.close()

@@ -29,7 +29,7 @@ def node_with_iostat(options: str, *, devices: tuple[str, ...] = ("dev1", "dev2"
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
-    """Reports come in odd pieces, twenty a second."""
+    """A node whose reports come in odd pieces, twenty a second."""
     with node_with_iostat("--piece 7 --interval 0.05") as node:
         yield node
 
@@ -49,6 +49,14 @@ def fields(block: list[bytes]) -> list[tuple[bytes, bytes]]:
         assert match, line
         found.append((match[1], match[2]))
     return found
+
+
+@pytest.mark.parametrize("command", [None, "iostat"])
+def test_no_iostat_answers_no_numbers(command: str | None) -> None:
+    env = {} if command is None else {"MOG_IOSTAT_CMD": fake_iostat.command(*disks())}
+    with Node(mgmt=True, extra=["--no-iostat"], env=env) as node, manage(node) as watcher:
+        watcher.send(b"watch\n")
+        assert fields(watcher.read_block()) == [(b"1", b"-"), (b"2", b"-")]
 
 
 def test_all_devices_are_listed_each_time(watcher: Manager) -> None:

@@ -1,4 +1,4 @@
-"""Signals: three stop the node, one upgrades it, all others leave it alone."""
+"""Signals: three stop the node, one upgrades it, the others have no effect."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.daemon import Node
-from tests.support.http import Client, compose
+from tests.support.http import GET_ROOT, Client, compose
 from tests.support.processes import shown_by_ps
+from tests.support.puts import wait_until_begun
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GET_ROOT = compose("GET", "/")
 STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT]
 OTHERS = [signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH, signal.SIGCHLD, signal.SIGPIPE]
 # Becomes the node, with the signals blocked that should stop it.
@@ -47,10 +47,16 @@ def test_others_mean_nothing(node: Node) -> None:
     assert not any("stopping" in line for line in node.stderr_lines())
 
 
+def test_hup_says_that_nothing_has_changed(node: Node) -> None:
+    node.send_signal(signal.SIGHUP)
+    node.wait_for_log("HUP: unchanged: .*log_level")
+    assert node.is_running()
+
+
 def test_no_signal_matters_once_it_stops(node: Node) -> None:
     with Client(node.http) as client:
         client.send(compose("PUT", "/dev1/new", "Content-Length: 2") + b"1")
-        wait_until(lambda: list(node.path("/dev1").iterdir()), "the upload has begun")
+        wait_until_begun(node, "/dev1/new")
         node.send_signal(signal.SIGTERM)
         wait_until(lambda: "shutting down" in shown_by_ps(node.pid), "the node stops")
         for number in (*STOPS, *OTHERS, signal.SIGUSR2):
@@ -61,7 +67,7 @@ def test_no_signal_matters_once_it_stops(node: Node) -> None:
 
 
 def test_no_signal_matters_until_the_very_end(node: Node) -> None:
-    """The interpreter puts the default actions back some time before the process is gone."""
+    """The interpreter restores the default actions some time before the process ends."""
     node.send_signal(signal.SIGTERM)
     node.wait_for_log("stopping$")
     while node.is_running():
@@ -76,7 +82,7 @@ def test_signals_that_were_blocked_at_the_start_are_heard() -> None:
 
 
 def test_interrupt_key_reaches_master_and_workers_at_once() -> None:
-    """A terminal sends it to the whole group; nothing is lost and nobody is replaced."""
+    """A terminal sends it to the whole group; no request is lost and no worker is replaced."""
     with Node(extra=["--worker-processes=2"]) as node:
         for process in [*node.process.children(), node.process]:
             process.send_signal(signal.SIGINT)

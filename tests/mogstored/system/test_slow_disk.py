@@ -1,4 +1,4 @@
-"""The slow disk of the other tests does what they say it does, to each operation by itself."""
+"""The slow disk of the other tests works as described, for each operation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.support.fuse.control import SlowDisk
+    from bench.bad_disk.control import SlowDisk
 
 DELAY_S = 0.05
 
@@ -35,7 +35,7 @@ def operation(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def call(disk: SlowDisk, operation: str) -> Iterator[Callable[[], object]]:
-    """A system call that is this operation to the disk, and can be made again and again."""
+    """A repeatable system call that the disk sees as this operation."""
     path = disk.path / "file"
     path.write_bytes(b"content")
     fd = os.open(path, os.O_RDWR)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.daemon import Node
+from tests.support.forms import WORKERS
 from tests.support.http import Client, compose
 from tests.support.processes import shown_by_ps, workers_of
+from tests.support.puts import wait_until_begun
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-WORKERS = ["--worker-processes=2"]
 
 
 @pytest.fixture(params=[[], WORKERS], ids=["single", "workers"])
@@ -29,13 +29,28 @@ def node(request: pytest.FixtureRequest) -> Iterator[Node]:
 
 def begin_upload(node: Node, client: Client) -> None:
     client.send(compose("PUT", "/dev1/new", "Content-Length: 2") + b"1")
-    wait_until(lambda: list(node.path("/dev1").iterdir()), "the upload has begun")
+    wait_until_begun(node, "/dev1/new")
 
 
 def test_serving_node_shows_its_command_line(node: Node) -> None:
     shown = shown_by_ps(node.pid)
     assert f"-m mogstored --docroot {node.docroot} --httplisten" in shown
     assert "shutting down" not in shown
+
+
+def test_name_for_the_kernel_is_the_programs(node: Node) -> None:
+    """pgrep -x, pidof and killall use it; also beside a title, and in workers."""
+    family = [node.process, *workers_of(node)]
+    assert [each.name() for each in family] == ["mogstored"] * len(family)
+    found = subprocess.run(["pgrep", "-x", "mogstored"], capture_output=True, check=True)
+    assert str(node.pid) in found.stdout.decode().split()
+    with Client(node.http) as client:
+        begin_upload(node, client)
+        node.send_signal(signal.SIGQUIT)
+        wait_until(lambda: "shutting down" in shown_by_ps(node.pid), "ps shows the stop")
+        assert {each.name() for each in [node.process, *workers_of(node)]} == {"mogstored"}
+        assert client.request(b"2").status == 201
+    assert node.wait() == 0
 
 
 def test_stopping_node_shows_that_it_stops(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""SIGUSR2: the next program beside this one, on the same sockets, and the way back."""
+"""SIGUSR2: a new program on the same sockets, and the way back."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ import psutil
 import pytest
 
 from tests.support.daemon import START_S
-from tests.support.http import Client, ask, compose
+from tests.support.forms import ONE_WORKER, SINGLE, SMALL_FORMS
+from tests.support.http import GET_ROOT, Client, ask, compose
+from tests.support.injected import refused_fork
 from tests.support.processes import is_gone
 from tests.support.sidechannel import Manager
 from tests.support.sockets import refuses
+from tests.support.threads import join
 from tests.support.upgrades import Generations, free_address, generations
 from tests.support.waiting import wait_until
 
@@ -25,15 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SINGLE: list[str] = []
-WORKERS = ["--worker-processes=1"]
-KINDS = pytest.mark.parametrize("extra", [SINGLE, WORKERS], ids=["single", "workers"])
-GET_ROOT = compose("GET", "/")
-# The old one has to be back in its place within this time.
+# The old process has to lead again within this time.
 BACK_S = 30.0
 
 
-@pytest.fixture(params=[SINGLE, WORKERS], ids=["single", "workers"])
+@pytest.fixture(params=[SINGLE, ONE_WORKER], ids=["single", "workers"])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Generations]:
     """A node with a pidfile."""
     with generations(pidfile=tmp_path / "pid", extra=request.param) as found:
@@ -95,7 +94,7 @@ def test_old_one_is_back_when_the_new_one_ends(
         assert ask(old.addr, GET_ROOT).status == 200
 
 
-@KINDS
+@SMALL_FORMS
 def test_old_one_goes_on_when_the_configuration_has_become_bad(
     tmp_path: Path, extra: list[str]
 ) -> None:
@@ -113,7 +112,63 @@ def test_old_one_goes_on_when_the_configuration_has_become_bad(
         assert ask(old.addr, GET_ROOT).status == 200
 
 
-@KINDS
+@SMALL_FORMS
+def test_old_one_goes_on_when_the_new_program_cannot_be_executed(
+    tmp_path: Path, extra: list[str]
+) -> None:
+    program = tmp_path / "python"
+    injected = f"import sys; sys.orig_argv[0] = {str(program)!r}"
+    with generations(pidfile=tmp_path / "pid", extra=extra, injected=injected) as old:
+        old.send(signal.SIGUSR2)
+        old.node.wait_for_log(f"no upgrade: cannot start {program}: .*No such file or directory")
+        wait_until_back(old)
+        assert ask(old.addr, GET_ROOT).status == 200
+
+
+def test_node_serves_without_a_process_to_be_upgraded_by(tmp_path: Path) -> None:
+    flag = tmp_path / "refuse"
+    flag.touch()
+    with generations(pidfile=tmp_path / "pid", injected=refused_fork(flag)) as old:
+        old.node.wait_for_log(
+            "cannot be upgraded: no launcher process: Resource temporarily unavailable"
+        )
+        old.send(signal.SIGUSR2)
+        old.node.wait_for_log("no upgrade: .*restart the node instead")
+        wait_until_back(old)
+        assert ask(old.addr, GET_ROOT).status == 200
+
+
+# The first attempt to write the pidfile's number there fails after an upgrade.
+REFUSED_RESTORE = """
+import errno, os
+plain = os.pwrite
+
+def pwrite(fd, data, offset):
+    target = os.readlink(f"/proc/self/fd/{{fd}}")
+    if target == {pidfile!r} and os.path.exists({flag!r}):
+        os.unlink({flag!r})
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return plain(fd, data, offset)
+
+os.pwrite = pwrite
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are named by /proc")
+@SMALL_FORMS
+def test_pidfile_is_taken_back_though_that_fails_once(tmp_path: Path, extra: list[str]) -> None:
+    pidfile, flag = tmp_path / "pid", tmp_path / "refuse"
+    injected = REFUSED_RESTORE.format(pidfile=str(pidfile), flag=str(flag))
+    with generations(pidfile=pidfile, extra=extra, injected=injected) as old:
+        new = old.upgrade()
+        flag.touch()
+        old.send(signal.SIGKILL, new)
+        old.node.wait_for_log("cannot take the pidfile back: .*No space left on device")
+        wait_until_back(old)
+        assert ask(old.addr, GET_ROOT).status == 200
+
+
+@SMALL_FORMS
 def test_no_pidfile_is_needed(extra: list[str]) -> None:
     with generations(extra=extra) as old:
         old.retire(old.upgrade())
@@ -124,8 +179,8 @@ def test_no_pidfile_is_needed(extra: list[str]) -> None:
 def test_second_request_during_an_upgrade_changes_nothing(old: Generations) -> None:
     new = old.upgrade()
     old.send(signal.SIGUSR2)
-    old.node.wait_for_log(f"upgrade is under way already, by process {new}")
-    assert old.numbers("upgrade begun by process") == [new]
+    old.node.wait_for_log(f"upgrade is already running: process {new}")
+    assert old.numbers("upgrade started: process") == [new]
     assert old.pid_in_file() == new
 
 
@@ -134,11 +189,11 @@ def test_new_one_is_not_upgraded_while_the_old_one_lives(old: Generations) -> No
     old.send(signal.SIGUSR2, new)
     why = rf"oldbin belongs to PID: {old.node.pid}"
     old.node.wait_for_log(rf"mogstored\[{new}\]: no upgrade: .*{why}")
-    assert old.numbers("upgrade begun by process") == [new]
+    assert old.numbers("upgrade started: process") == [new]
     assert ask(old.addr, GET_ROOT).status == 200
 
 
-def test_pidfile_of_somebody_else_is_respected(tmp_path: Path) -> None:
+def test_pidfile_of_another_process_is_respected(tmp_path: Path) -> None:
     pidfile = tmp_path / "pid"
     with generations(pidfile=pidfile) as old:
         other = os.getpid()
@@ -150,7 +205,7 @@ def test_pidfile_of_somebody_else_is_respected(tmp_path: Path) -> None:
         pidfile.unlink()
 
 
-def test_pidfile_is_taken_back_when_nobody_lives_by_it(tmp_path: Path) -> None:
+def test_pidfile_is_taken_back_when_its_process_has_ended(tmp_path: Path) -> None:
     pidfile = tmp_path / "pid"
     with generations(pidfile=pidfile) as old:
         new = old.upgrade()
@@ -165,9 +220,9 @@ def test_pidfile_is_taken_back_when_nobody_lives_by_it(tmp_path: Path) -> None:
 
 
 def test_other_children_do_not_get_the_sockets(tmp_path: Path) -> None:
-    """The new node alone does: nobody listens when both are gone and an iostat is left."""
-    told = tmp_path / "told"
-    iostat = f"sh -c 'echo $$ > {told}.new; mv {told}.new {told}; exec sleep 60'"
+    """Only the new node does: the ports are closed when both have ended and an iostat is left."""
+    pid_file = tmp_path / "iostat.pid"
+    iostat = f"sh -c 'echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 60'"
     mgmt = free_address()
     with (
         generations(
@@ -176,13 +231,13 @@ def test_other_children_do_not_get_the_sockets(tmp_path: Path) -> None:
         Manager(mgmt) as watcher,
     ):
         watcher.send(b"watch\n")
-        wait_until(told.exists, "iostat runs")
-        child = int(told.read_text())
+        wait_until(pid_file.exists, "iostat runs")
+        child = int(pid_file.read_text())
         new = old.upgrade()
         try:
             for pid in (old.node.pid, new):
                 old.send(signal.SIGKILL, pid)
-            wait_until(lambda: refuses(old.addr) and refuses(mgmt), "nobody listens")
+            wait_until(lambda: refuses(old.addr) and refuses(mgmt), "the ports are closed")
             assert not is_gone(child)
         finally:
             psutil.Process(child).kill()
@@ -196,7 +251,7 @@ def test_transfer_of_the_old_one_is_finished(old: Generations) -> None:
         client.read_head()
         new = old.upgrade()
         old.send(signal.SIGQUIT)
-        # Connections are accepted in turn by those who are left.
+        # The remaining workers accept connections in turn.
         assert ask(old.addr, GET_ROOT).status == 200
         assert len(client.read_exactly(size)) == size
         client.read_eof()
@@ -206,7 +261,7 @@ def test_transfer_of_the_old_one_is_finished(old: Generations) -> None:
 
 @pytest.mark.slow
 def test_no_request_is_lost_during_upgrades(old: Generations) -> None:
-    """Clients that keep their connections, and take a new one where theirs was ended."""
+    """Clients keep their connections, and connect again when those end."""
     old.node.write("/dev1/file", b"content")
     clients = [_BusyClient(old) for _ in range(4)]
     for client in clients:
@@ -243,11 +298,10 @@ class _BusyClient(threading.Thread):
 
     def stop(self) -> None:
         self._stopped.set()
-        self.join(20.0)
-        assert not self.is_alive()
+        join(self)
 
     def wait_for_more(self, count: int = 20) -> None:
-        """Return when so many more requests were answered, or one was lost."""
+        """Return after so many more answers, or when a request was lost."""
         enough = self.answered + count
         wait_until(lambda: self.answered >= enough or self.lost, "requests are answered")
 
@@ -269,9 +323,9 @@ def test_new_one_has_the_command_line_of_the_old_one() -> None:
         assert "--maxconns=777" in commands[0]
 
 
-@KINDS
+@SMALL_FORMS
 def test_daemon_is_upgraded_and_comes_back(tmp_path: Path, extra: list[str]) -> None:
-    """The caller is let go when the daemon serves; started by a relative name, in `/`."""
+    """The caller returns once the daemon serves; the program has a relative name, in `/`."""
     (tmp_path / "dev1").mkdir()
     pidfile, addr = tmp_path / "pid", free_address()
     bin_dir, python = os.path.split(sys.executable)

@@ -1,4 +1,4 @@
-"""The node on a system that lacks what only Linux offers, as FreeBSD does.
+"""The node on a system without Linux's own calls, such as FreeBSD.
 
 The names are taken away before anything of the node is imported. What the kernel does is
 Linux's all the same.
@@ -78,7 +78,7 @@ def test_file_is_stored_and_read(node: Node, size: int) -> None:
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 def test_head_is_not_held_back(node: Node, large: bytes, method: str) -> None:
-    """A system that holds back a head until content follows would make a client wait."""
+    """A head held back until content follows would make the client wait."""
     took = []
     with Client(node.http) as client:
         for _ in range(9):
@@ -89,7 +89,7 @@ def test_head_is_not_held_back(node: Node, large: bytes, method: str) -> None:
     assert statistics.median(took) < DELAYED_S
 
 
-def test_checksum_is_told(node: Node) -> None:
+def test_checksum_is_reported(node: Node) -> None:
     node.path("/dev1/empty").write_bytes(b"")
     with manage(node) as manager:
         answer = manager.ask(b"MD5 /dev1/empty fsck")

@@ -1,4 +1,4 @@
-"""A node with worker processes: what happens to one is nothing to the others."""
+"""A node with worker processes: the end of one does not affect the others."""
 
 from __future__ import annotations
 
@@ -7,27 +7,38 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from mogstored.process.master import _Place
+from mogstored.process.master import WorkerSlot
 from tests.support.daemon import Node
 from tests.support.http import Client, compose
-from tests.support.processes import clients_of_all, is_gone, owner_of, shown_by_ps, workers_of
+from tests.support.processes import (
+    clients_of_all,
+    is_gone,
+    one_for_each_worker,
+    owner_of,
+    pids_of,
+    shown_by_ps,
+    suspend,
+    wait_for_the_end_of,
+    workers_of,
+)
 from tests.support.sidechannel import Manager, manage
 from tests.support.sockets import refuses
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 COUNT = 4
 SIZE = 16 * 1024 * 1024
 REPLACED_S = 1.0
-# Prints reports, and tells by a file of its own that it runs.
+# Prints reports, and makes a file named by its process number.
 MOCK = "touch {folder}/$$; while :; do echo sda 1.25; echo; sleep 0.05; done"
 
 
@@ -42,13 +53,9 @@ def node() -> Iterator[Node]:
 
 
 def wait_until_settled(node: Node) -> None:
-    """Wait until no worker is so young that its replacement would be put off."""
+    """Wait until all workers are old enough to be replaced without a pause."""
     young = [worker.create_time() for worker in workers_of(node)]
     wait_until(lambda: time.time() - max(young) > 1.1, "all workers are a second old")
-
-
-def pids_of(node: Node) -> set[int]:
-    return {worker.pid for worker in workers_of(node)}
 
 
 def wait_for_replacement(node: Node, before: set[int]) -> None:
@@ -66,22 +73,34 @@ def test_master_serves_nothing_and_workers_all_do(node: Node) -> None:
     assert node.process.num_threads() == 1
 
 
+def test_worker_is_replaced_without_a_pause(node: Node) -> None:
+    def seconds_to_replace() -> float:
+        wait_until_settled(node)
+        before = pids_of(node)
+        workers_of(node)[0].kill()
+        killed_at = time.time()
+        wait_for_replacement(node, before)
+        (successor,) = pids_of(node) - before
+        return psutil.Process(successor).create_time() - killed_at
+
+    # Several attempts, for a machine that is busy.
+    assert any(seconds_to_replace() < REPLACED_S for _ in range(5))
+
+
 def test_others_go_on_when_one_is_killed(node: Node) -> None:
-    wait_until_settled(node)
     before = pids_of(node)
     with clients_of_all(node) as clients:
         victim, client_of_victim = clients.popitem()
         psutil.Process(victim).kill()
-        killed_at = time.time()
         wait_for_replacement(node, before)
-        (successor,) = pids_of(node) - before
-        assert psutil.Process(successor).create_time() - killed_at < REPLACED_S
         assert client_of_victim.read_to_eof() == b""
         for client in clients.values():
             assert client.request(compose("GET", "/")).status == 200
         with Client(node.http) as newcomer:
             assert newcomer.request(compose("GET", "/")).status == 200
     node.wait_for_log(rf"worker\[\d\] PID:{victim} died: it was killed by SIGKILL")
+    line = node.wait_for_log(rf"replaces PID:{victim}, which was killed by SIGKILL$")
+    assert re.findall(r"worker\[\d\] PID:(\d+) replaces", line)[0] in map(str, pids_of(node))
 
 
 def test_replacement_has_the_number_of_the_dead_one(node: Node) -> None:
@@ -96,7 +115,7 @@ def test_replacement_has_the_number_of_the_dead_one(node: Node) -> None:
     assert number_of(newcomer) == number
 
 
-# What a node asks for before it forks is there; what its workers ask for is not.
+# The pool's poller, which only workers open, cannot be had.
 WORKERS_CANNOT_START = """
 import sys
 from mogstored import cli, server
@@ -125,7 +144,7 @@ def test_node_whose_workers_cannot_start_says_so_and_ends(tmp_path: Path, count:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=30 * PATIENCE,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert ended.returncode == 1
@@ -135,8 +154,9 @@ def test_node_whose_workers_cannot_start_says_so_and_ends(tmp_path: Path, count:
 
 
 def test_pauses_grow_while_a_worker_cannot_start() -> None:
-    pauses = [_Place(0, failures=failures).pause_s() for failures in (0, 1, 2, 3, 6, 2000)]
-    assert pauses == [1.0, 1.0, 2.0, 4.0, 30.0, 30.0]
+    counts = (*range(8), 2000)
+    pauses = [WorkerSlot(0, failures=failures).min_interval_s() for failures in counts]
+    assert pauses == [1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
 
 
 def test_worker_that_dies_young_is_replaced_a_second_after_its_start() -> None:
@@ -150,14 +170,15 @@ def test_worker_that_dies_young_is_replaced_a_second_after_its_start() -> None:
 
 
 def test_suspended_worker_is_handed_no_connection(node: Node) -> None:
-    """It sleeps in accept like the others, but does not stand in their line any more."""
+    """It sleeps in accept like the others, but the kernel does not wake it."""
     suspended = workers_of(node)[1]
-    suspended.suspend()
-    wait_until(lambda: suspended.status() == psutil.STATUS_STOPPED, "it is suspended")
-    for _ in range(5 * COUNT):
-        with Client(node.http) as client:
-            assert client.request(compose("GET", "/")).status == 200
-    suspended.resume()
+    suspend(suspended)
+    try:
+        for _ in range(5 * COUNT):
+            with Client(node.http) as client:
+                assert client.request(compose("GET", "/")).status == 200
+    finally:
+        suspended.resume()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
@@ -181,7 +202,7 @@ def test_worker_that_is_asked_to_stop_finishes_and_is_replaced(
 
 
 def clients_of_others(node: Node, pid: int) -> Client:
-    """Connect to a node, one of whose workers accepts no more."""
+    """Connect to a node of which one worker has stopped accepting."""
     client = Client(node.http)
     assert client.request(compose("GET", "/")).status == 200
     assert owner_of(client, workers_of(node)).pid != pid
@@ -202,7 +223,7 @@ def test_other_signals_mean_nothing_to_workers(node: Node, number: signal.Signal
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_stop_of_the_master_leaves_nobody(node: Node, number: signal.Signals) -> None:
+def test_stop_of_the_master_leaves_no_process(node: Node, number: signal.Signals) -> None:
     family = node.process.children(recursive=True)
     assert node.stop(number) == 0
     assert [process for process in family if not is_gone(process.pid)] == []
@@ -214,8 +235,7 @@ def test_stop_of_the_master_waits_for_what_workers_have_begun(node: Node) -> Non
     with Client(node.http) as client:
         client.send(compose("GET", "/dev1/large"))
         client.read_head()
-        node.send_signal(signal.SIGTERM)
-        wait_until(lambda: refuses(node.http), "connecting is refused")
+        node.begin_stop(signal.SIGTERM)
         wait_until(lambda: len(workers_of(node)) == 1, "workers without clients have ended")
         assert len(client.read_exactly(SIZE)) == SIZE
         client.read_eof()
@@ -239,13 +259,11 @@ def test_workers_stop_when_the_master_is_killed() -> None:
         with Client(node.http) as client:
             client.send(compose("GET", "/dev1/large"))
             client.read_head()
-            node.send_signal(signal.SIGKILL)
-            wait_until(lambda: refuses(node.http), "nobody accepts any more")
-            # Half a node is a node that nobody looks after; but nothing is cut off.
+            node.begin_stop(signal.SIGKILL)
+            # Workers do not outlive their master, but finish the requests they have begun.
             assert len(client.read_exactly(SIZE)) == SIZE
             client.read_eof()
-        _, alive = psutil.wait_procs(orphans, timeout=10.0)
-        assert alive == []
+        wait_for_the_end_of(orphans)
 
 
 def test_usage_files_are_there_when_the_node_is_ready(node: Node) -> None:
@@ -263,7 +281,7 @@ def test_only_the_first_worker_writes_usage_files() -> None:
     ):
         first, second = sorted(workers_of(node), key=lambda each: number_of(each.pid))
         usage = node.path("/dev1/usage")
-        first.suspend()
+        suspend(first)
         usage.unlink()
         # Without the file the answer comes from the memory of the worker that gives it.
         began = time_of_usage(clients[second.pid])
@@ -292,51 +310,40 @@ def time_of_usage(client: Client) -> int:
 
 def test_one_iostat_feeds_the_watchers_of_all_workers(tmp_path: Path) -> None:
     env = {"MOG_IOSTAT_CMD": f"sh -c '{MOCK.format(folder=tmp_path)}'"}
-    with Node(mgmt=True, extra=workers(3), env=env) as node, WatchersOfAll(node) as watchers:
-        watchers.read_blocks()
+    with Node(mgmt=True, extra=workers(3), env=env) as node, watchers_of_all(node) as watchers:
+        read_blocks(watchers.values())
         assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_watchers_of_others_go_on_when_the_measuring_worker_is_killed(tmp_path: Path) -> None:
     env = {"MOG_IOSTAT_CMD": f"sh -c '{MOCK.format(folder=tmp_path)}'"}
-    with Node(mgmt=True, extra=workers(2), env=env) as node, WatchersOfAll(node) as watchers:
-        watchers.read_blocks()
+    with Node(mgmt=True, extra=workers(2), env=env) as node, watchers_of_all(node) as watchers:
+        read_blocks(watchers.values())
         wait_until_settled(node)
         before = pids_of(node)
         (first,) = [each for each in workers_of(node) if number_of(each.pid) == 0]
         first.kill()
         wait_for_replacement(node, before)
-        del watchers.of[first.pid]
+        del watchers[first.pid]
         wait_until(lambda: len(list(tmp_path.iterdir())) == 2, "another iostat runs")
-        watchers.read_blocks(40)
+        read_blocks(watchers.values(), 40)
 
 
-class WatchersOfAll:
-    """A watcher of each worker's."""
+@contextmanager
+def watchers_of_all(node: Node) -> Iterator[dict[int, Manager]]:
+    """Yield a watcher of each worker, by the worker's process number."""
+    with ExitStack() as stack:
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._all: list[Manager] = []
-        self.of: dict[int, Manager] = {}
+        def connect() -> Manager:
+            manager = stack.enter_context(manage(node))
+            manager.send(b"watch\n")
+            manager.read_block()
+            return manager
 
-    def __enter__(self) -> WatchersOfAll:
-        wait_until(self._connect, "each worker has a watcher")
-        return self
+        yield one_for_each_worker(node, connect)
 
-    def __exit__(self, *_: object) -> None:
-        for manager in self._all:
-            manager.close()
 
-    def read_blocks(self, count: int = 2) -> None:
-        for manager in self.of.values():
-            for _ in range(count):
-                assert [line.partition(b"\t")[0] for line in manager.read_block()] == [b"1", b"2"]
-
-    def _connect(self) -> bool:
-        manager = manage(self._node)
-        self._all.append(manager)
-        manager.send(b"watch\n")
-        manager.read_block()
-        workers = workers_of(self._node)
-        self.of.setdefault(owner_of(manager, workers).pid, manager)
-        return len(self.of) == len(workers)
+def read_blocks(watchers: Iterable[Manager], count: int = 2) -> None:
+    for manager in watchers:
+        for _ in range(count):
+            assert [line.partition(b"\t")[0] for line in manager.read_block()] == [b"1", b"2"]

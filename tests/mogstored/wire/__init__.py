@@ -1,1 +1,1 @@
-"""Requests as files: what known clients send, and what attackers send."""
+"""Requests as files: of known clients, and of attackers."""

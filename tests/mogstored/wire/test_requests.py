@@ -1,4 +1,4 @@
-"""Each `requests/*/NAME.http` is sent as it is; `NAME.answer` says which answer has to come.
+"""Each `requests/*/NAME.http` is sent as it is; `NAME.answer` has the expected answer.
 
 An answer file names the status line and the fields that matter. A new client or a new bug
 adds a pair of files and no code.
@@ -56,7 +56,7 @@ def test_known_client(node: Node, request_file: Path) -> None:
 
 @pytest.mark.parametrize("request_file", INVALID, ids=lambda path: path.stem)
 def test_attack(node: Node, request_file: Path) -> None:
-    """One refusal, then the end: the DELETE that hides behind is never run."""
+    """One refusal, then the end: the DELETE behind it never runs."""
     expected = _expected(request_file)
     with Client(node.http) as client:
         answer = client.request(request_file.read_bytes())
@@ -67,7 +67,7 @@ def test_attack(node: Node, request_file: Path) -> None:
 
 
 def test_every_request_has_an_answer() -> None:
-    """Also: the files were found, and no checkout changed their line ends."""
+    """Also checks that the files were found, with their line ends."""
     assert VALID
     assert INVALID
     answers = {path.with_suffix(".http") for path in REQUESTS.glob("*/*.answer")}

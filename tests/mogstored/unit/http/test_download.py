@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import socket
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from mogpoll import Next
+from mogstored.http import get
 from mogstored.http.get import Download
-from mogstored.http.ranges import Span
+from mogstored.http.message.ranges import Span
 from tests.support.sockets import stream_pair
+from tests.support.threads import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +39,15 @@ class Reader(threading.Thread):
             self.received += got
 
 
+@pytest.fixture(autouse=True)
+def passing(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How many seconds go by with each look at the clock: none, however slow the machine is."""
+    seconds = [0.0]
+    times = (number * seconds[0] for number in itertools.count())
+    monkeypatch.setattr(get, "monotonic", lambda: next(times))
+    return seconds
+
+
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, Reader]]:
     with stream_pair() as (ours, theirs):
@@ -50,20 +62,25 @@ def verdicts(ours: socket.socket, file: Path, size: int) -> list[Next]:
     file.touch()
     os.truncate(file, size)
     session = SimpleNamespace(
-        sock=ours, finish=lambda keep_alive: Next.READ if keep_alive else Next.CLOSE
+        sock=ours,
+        finish=lambda keep_alive: Next.READ if keep_alive else Next.CLOSE,
+        decided=200,
+        sent=0,
     )
     fd, device = os.open(file, os.O_RDONLY), cast("Any", None)
     download = Download(b"dev1/a", fd, b"", Span(0, size), True, device)
     said: list[Next] = []
     while not said or said[-1] is not Next.READ:
-        select.select([], [ours], [], 30)
-        said.append(download.pump(cast("Any", session)))
+        assert select.select([], [ours], [], 30)[1]
+        session.turn_at = cast("Any", get).monotonic()
+        said.append(download.send_some(cast("Any", session)))
+    assert (session.status, session.sent) == (200, size)
     return said
 
 
 def ended(ours: socket.socket, reader: Reader) -> int:
     ours.shutdown(socket.SHUT_WR)
-    reader.join(30)
+    join(reader)
     return reader.received
 
 
@@ -109,4 +126,14 @@ def test_shorter_file_goes_as_far_as_the_socket_takes_it(
     ours, reader = pair
     said = verdicts(ours, tmp_path / "file", 16 * MIB)
     assert set(said[:-1]) <= {Next.WRITE}
+    assert ended(ours, reader) == 16 * MIB
+
+
+def test_turn_on_a_slow_disk_ends_with_its_time(
+    pair: tuple[socket.socket, Reader], tmp_path: Path, passing: list[float]
+) -> None:
+    ours, reader = pair
+    passing[0] = 0.03
+    said = verdicts(ours, tmp_path / "file", 16 * MIB)
+    assert len(said) >= 16
     assert ended(ours, reader) == 16 * MIB

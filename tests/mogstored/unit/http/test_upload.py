@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from mogpoll import Next
-from mogstored.connection import Workspace
-from mogstored.http import put
-from mogstored.http.body_md5 import HashingThreads
-from mogstored.http.put import Upload
-from mogstored.http.request import Fields, Request
-from mogstored.storage.device import Devices
-from mogstored.storage.docroot import Docroot
-from mogstored.storage.shares import Lent, Shares
+from mogstored.connections.buffers import Buffers
+from mogstored.devices.device import Devices
+from mogstored.devices.shares import SharedSlots, Shares
+from mogstored.devices.slots import TURN_S
+from mogstored.files.checksums.body_digest import HashingThreads
+from mogstored.files.docroot import Docroot
+from mogstored.http import upload
+from mogstored.http.message.request import Fields, Request
+from mogstored.http.upload import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,9 +31,9 @@ MIB = 1024 * 1024
 TURN = 4 * MIB
 PATH = b"dev1/a"
 MD5 = b"AAAAAAAAAAAAAAAAAAAAAA=="
-ONE_SLOT = Shares(own=1, lent=0, most=1)
+ONE_SLOT = Shares(own=1, shared=0, most=1)
 # Nothing but what one borrows.
-BORROWED = Shares(own=0, lent=4, most=4)
+BORROWED = Shares(own=0, shared=4, most=4)
 
 
 class Clock:
@@ -45,16 +46,24 @@ class Clock:
         self.now += seconds
 
 
-class Customer:
+class Client:
     """Waits for a slot."""
 
     has_slot = False
+    waited_s = 0.0
 
     def fileno(self) -> int:
         return -1
 
-    def forget(self) -> None:
+    def send_ahead(self) -> None:
+        """It has no socket."""
+
+    def cancel(self) -> None:
         """It never goes away."""
+
+    def leave_behind(self) -> Callable[[], None]:
+        """Neither."""
+        return self.cancel
 
 
 class EndlessClient:
@@ -80,7 +89,7 @@ class Disk:
         self.draining = False
         self.let_go_on: list[object] = []
         self.devices = Devices(
-            self.docroot.fileno(), self.let_go_on.append, shares, Lent(shares.lent)
+            self.docroot, self.let_go_on.append, shares, SharedSlots(shares.shared)
         )
 
     def close(self) -> None:
@@ -96,19 +105,29 @@ class Disk:
             docroot=self.docroot,
             devices=self.devices,
             hashing=self.hashing,
-            clients=SimpleNamespace(retried=lambda work: work()),
+            clients=SimpleNamespace(retry_after_relief=lambda work: work()),
             is_unmounted=lambda _path: False,
             draining=self.draining,
+            min_free=None,
         )
         session = SimpleNamespace(
-            service=service, sock=client, pending=b"", peer=lambda: "", has_slot=False
+            service=service,
+            sock=client,
+            pending=b"",
+            peer=lambda: "",
+            has_slot=False,
+            waited_s=0.0,
+            turn_at=0.0,
         )
         fields = Fields(keep_alive=True, content_length=1 << 40, content_md5=md5)
-        upload = Upload(cast("Any", session), Request(b"PUT", PATH, 1, fields), 0)
+        upload = Upload(
+            cast("Any", session), Request(b"PUT", PATH, fields), self.devices.of(PATH), 0
+        )
         try:
-            assert upload.advance(cast("Any", session), Workspace()) is Next.READ
+            assert upload.advance(cast("Any", session), Buffers()) is Next.READ
         finally:
             upload.abandon()
+        assert session.body_received == client.received
         return client.received
 
 
@@ -131,10 +150,11 @@ def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time, which stands still unless the test lets it go by."""
     clock = Clock()
-    monkeypatch.setattr(put, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(upload, "monotonic", lambda: clock.now)
     return clock
 
 
+@pytest.mark.usefixtures("clock")
 def test_turn_of_a_plain_body(make_disk: MakeDisk) -> None:
     assert make_disk(ONE_SLOT).take_a_turn(None) == TURN
 
@@ -142,12 +162,15 @@ def test_turn_of_a_plain_body(make_disk: MakeDisk) -> None:
 def test_turns_of_a_hashed_body_follow_each_other_for_a_while(
     make_disk: MakeDisk, clock: Clock
 ) -> None:
-    received = make_disk(ONE_SLOT).take_a_turn(MD5, lambda: clock.pass_by(0.002))
-    assert 4 * TURN <= received <= 0.1 / 0.002 * MIB
+    received = make_disk(ONE_SLOT).take_a_turn(MD5, lambda: clock.pass_by(0.001))
+    assert 4 * TURN <= received <= TURN_S / 0.001 * MIB
 
 
-def test_slow_disk_has_one_turn(make_disk: MakeDisk, clock: Clock) -> None:
-    assert make_disk(ONE_SLOT).take_a_turn(MD5, lambda: clock.pass_by(0.06)) == TURN
+@pytest.mark.parametrize("md5", [None, MD5], ids=["plain", "hashed"])
+def test_turn_on_a_slow_disk_ends_with_its_time(
+    make_disk: MakeDisk, clock: Clock, md5: bytes | None
+) -> None:
+    assert make_disk(ONE_SLOT).take_a_turn(md5, lambda: clock.pass_by(0.06)) <= MIB
 
 
 @pytest.mark.usefixtures("clock")
@@ -157,16 +180,16 @@ def test_one_turn_where_no_thread_hashes(make_disk: MakeDisk) -> None:
 
 @pytest.mark.usefixtures("clock")
 def test_one_turn_when_somebody_waits_for_the_disk(make_disk: MakeDisk) -> None:
-    disk, customer = make_disk(ONE_SLOT), Customer()
+    disk, client = make_disk(ONE_SLOT), Client()
     came: list[bool] = []
 
     def come() -> None:
         if not came:
-            came.append(disk.devices.of(PATH).enter(customer))
+            came.append(disk.devices.of(PATH).enter(client))
 
     assert disk.take_a_turn(MD5, come) == TURN
     assert came == [False]
-    assert disk.let_go_on == [customer]
+    assert disk.let_go_on == [client]
 
 
 @pytest.mark.usefixtures("clock")

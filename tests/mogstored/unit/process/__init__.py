@@ -1,1 +1,1 @@
-"""The parts of mogstored.process that can be had without a node."""
+"""The parts of mogstored.process that need no running node."""

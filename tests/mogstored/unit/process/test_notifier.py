@@ -1,10 +1,19 @@
-"""What of the environment a service manager is to be believed."""
+"""Which variables of a service manager are valid."""
 
 from __future__ import annotations
 
+import os
+import socket
+from typing import TYPE_CHECKING
+
 import pytest
 
-from mogstored.process.notify import Notifier
+from mogstored.log.bounded_writer import FlushResult
+from mogstored.process.supervision.notify import Notifier
+from tests.support.service_manager import ServiceManager, fill
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -19,10 +28,13 @@ from mogstored.process.notify import Notifier
         ({"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "0"}, None),
         ({"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "-5"}, None),
         ({"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "soon"}, None),
+        # systemd's "infinity", and 100 days.
+        ({"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": str(2**64 - 1)}, None),
+        ({"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "8640000000000"}, 25 * 86400.0),
     ],
 )
-def test_interval_of_signs_of_life(environ: dict[str, str], interval_s: float | None) -> None:
-    assert Notifier.from_environment(environ, 7).sign_interval_s == interval_s
+def test_interval_of_watchdog_messages(environ: dict[str, str], interval_s: float | None) -> None:
+    assert Notifier.from_environment(environ, 7).keepalive_interval_s == interval_s
 
 
 def test_without_a_manager_nothing_happens() -> None:
@@ -30,3 +42,45 @@ def test_without_a_manager_nothing_happens() -> None:
     notifier.ready(takes_over=False)
     notifier.draining(3)
     notifier.stopping()
+
+
+def test_what_a_full_queue_refuses_is_sent_later_in_order(tmp_path: Path) -> None:
+    with ServiceManager(str(tmp_path / "notify")) as manager:
+        fill(manager.name)
+        kept: list[None] = []
+        notifier = Notifier(manager.name)
+        notifier.on_pending = lambda: kept.append(None)
+        notifier.ready(takes_over=True)
+        notifier.keepalive()
+        notifier.draining(3)
+        notifier.hand_over(7)
+        notifier.take_back()
+        assert notifier.flush() is FlushResult.FULL
+        assert kept
+        manager.drain()
+        manager.received.clear()
+        assert notifier.flush() is FlushResult.DONE
+        manager.drain()
+        ready = f"READY=1\nMAINPID={os.getpid()}\nSTATUS=serving"
+        assert manager.received == [ready, "MAINPID=7"]
+
+
+def test_what_is_never_taken_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mogstored.process.supervision.notify._KEPT_S", 0.0)
+    with ServiceManager(str(tmp_path / "notify")) as manager:
+        fill(manager.name)
+        notifier = Notifier(manager.name)
+        notifier.stopping()
+        assert notifier.flush() is FlushResult.DONE
+
+
+def test_manager_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as gone:
+        gone.bind(str(path))
+    notifier = Notifier(str(path))
+    notifier.ready(takes_over=False)
+    path.unlink()
+    with ServiceManager(str(path)) as manager:
+        assert notifier.flush() is FlushResult.DONE
+        manager.wait_for("READY=1")

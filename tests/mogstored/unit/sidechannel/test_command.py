@@ -1,4 +1,4 @@
-"""Which line is which command, and what is said to one that is none."""
+"""Lines to commands, and the replies to lines that are none."""
 
 from __future__ import annotations
 
@@ -70,13 +70,16 @@ def test_known_command(line: bytes, command: object) -> None:
         (b"server aio_threads =7", 7),
         (b"SERVER AIO_Threads = 20\r", 20),
         (b"server aio_threads = 007", 7),
-        (b"server aio_threads = 0", None),
-        (b"server aio_threads = 101", None),
-        (b"server aio_threads = " + b"9" * 400, None),
     ],
 )
-def test_number_of_threads(line: bytes, count: int | None) -> None:
+def test_number_of_threads(line: bytes, count: int) -> None:
     assert parse_command(line) == SetThreads(count)
+
+
+@pytest.mark.parametrize("number", [b"0", b"101", b"1000", b"9" * 400])
+def test_number_of_threads_that_is_out_of_range(number: bytes) -> None:
+    expected = Reply(b"ERROR: aio_threads must be 1 to 100")
+    assert parse_command(b"server aio_threads = " + number) == expected
 
 
 @pytest.mark.parametrize("line", [b"", b"\r", b" ", b"\t", b" \t ", b"  \r", b"\r\r"])

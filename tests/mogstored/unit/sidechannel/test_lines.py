@@ -1,4 +1,4 @@
-"""Bytes in any pieces give the same lines, and a line has a longest length."""
+"""Bytes in any pieces give the same lines, and the length of a line is limited."""
 
 from __future__ import annotations
 

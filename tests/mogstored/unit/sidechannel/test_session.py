@@ -1,10 +1,11 @@
-"""A session under conditions that are hard to arrange around a whole node."""
+"""A session under conditions that a test of a whole node cannot arrange."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+import re
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,17 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from mogpoll import Next
+from mogstored.devices.slots import READ
+from mogstored.files import digests, disk_errors
+from mogstored.files.digests import SLICE_SIZE, FileDigest
+from mogstored.files.docroot import Docroot
+from mogstored.log.rate_limit import KeyedRateLimiter
 from mogstored.sidechannel import checksum
-from mogstored.storage.digests import SLICE_SIZE, FileDigest
-from mogstored.storage.docroot import Docroot
+from mogstored.sidechannel.lookup import Target
 from tests.support.sidechannel_rig import Rig
 from tests.support.sockets import fill_for_good, reset
+from tests.support.threads import join
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -46,9 +53,9 @@ class Gate:
         self.begun = 0
         real = FileDigest.read_slice
 
-        def read_slice(digest: FileDigest, buffer: memoryview) -> bool:
+        def read_slice(*args: Any) -> bool:
             with self._inside():
-                return real(digest, buffer)
+                return real(*args)
 
         monkeypatch.setattr(FileDigest, "read_slice", read_slice)
 
@@ -63,7 +70,7 @@ class Gate:
             self.begun += 1
             self.inside += 1
             self.most_inside = max(self.most_inside, self.inside)
-            self._lock.wait_for(lambda: self._may_pass, 10.0)
+            assert self._lock.wait_for(lambda: self._may_pass, 30.0)
         try:
             yield
         finally:
@@ -98,7 +105,31 @@ def test_digests_for_other_reasons_do_not_take_turns(rig: Rig, gate: Gate) -> No
     assert [client.read_line() for client in clients] == [OK] * 3
 
 
-def test_digest_passes_the_line_of_the_checking_ones(rig: Rig, gate: Gate) -> None:
+def test_check_that_is_given_up_twice_passes_one_turn_on(
+    rig: Rig, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second turn would let two checks read at the same time."""
+    turns: list[object] = []
+    leave = rig.service.fsck_queue.leave
+
+    def note_turn(file_system: Any) -> None:
+        turns.append(file_system)
+        leave(file_system)
+
+    monkeypatch.setattr(rig.service.fsck_queue, "leave", note_turn)
+    rig.connect().send(b"MD5 /dev1/f fsck\r\n")
+    wait_until(lambda: gate.inside == 1, "it reads")
+    session = rig.sessions[-1]
+    work = session.work
+    assert work is not None
+    gate.open()
+    wait_until(lambda: session.work is None, "it has ended")
+    for _ in range(2):
+        work.abandon(session)
+    assert len(turns) == 1
+
+
+def test_other_digest_passes_the_queue_of_checks(rig: Rig, gate: Gate) -> None:
     checking = [rig.connect() for _ in range(2)]
     for client in checking:
         client.send(b"MD5 /dev1/f fsck\r\n")
@@ -108,6 +139,41 @@ def test_digest_passes_the_line_of_the_checking_ones(rig: Rig, gate: Gate) -> No
     wait_until(lambda: gate.inside == 2, "the other one reads beside it")
     gate.open()
     assert other.read_line() == OK
+
+
+def test_client_that_reads_nothing_does_not_keep_the_turn(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket is not writable, and other digests do not wait for that."""
+    monkeypatch.setattr(digests, "SLICE_SIZE", 1)
+    silent = rig.connect(buffers=4096)
+    session = rig.sessions[-1]
+    fill_for_good(session.sock, b"x")
+    silent.send(b"MD5 /dev1/f fsck\r\n")
+    wait_until(lambda: session.work is not None or session._unsent, "its digest has begun")
+    assert rig.connect().ask(b"MD5 /dev1/f fsck") == OK
+
+
+def test_check_of_a_long_file_leaves_its_thread_to_others_between_slices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, begun = threading.Event(), threading.Event()
+
+    def read_slice(*_arguments: object) -> bool:
+        begun.set()
+        return over.wait(0.01)
+
+    monkeypatch.setattr(FileDigest, "read_slice", read_slice)
+    with Rig(tmp_path, devices=2, threads=1) as rig:
+        rig.write("/dev1/f", CONTENT)
+        checking = rig.connect()
+        checking.send(b"MD5 /dev1/f fsck\r\n")
+        wait_until(begun.is_set, "it reads")
+        try:
+            assert rig.connect().ask(b"size /dev2/none") == b"/dev2/none -1\r\n"
+        finally:
+            over.set()
+        assert checking.read_line().startswith(b"/dev1/f MD5=")
 
 
 def test_waiting_client_that_disconnects_is_passed_over(rig: Rig, gate: Gate) -> None:
@@ -122,11 +188,51 @@ def test_waiting_client_that_disconnects_is_passed_over(rig: Rig, gate: Gate) ->
     assert first.read_line() == OK
     assert last.read_lines(2) == [OK] * 2
     wait_until(lambda: rig.service.clients.count() == 2, "the connection is closed")
-    # Nothing was read for the one who had gone.
+    # Nothing was read for the client that had gone.
     assert gate.begun == 3
 
 
-def test_line_is_open_during_a_graceful_stop(rig: Rig, gate: Gate) -> None:
+class Occupant:
+    """A task that holds the slot until the test leaves it."""
+
+    has_slot = False
+    waited_s = 0.0
+
+    def step(self, _buffers: object) -> Next:
+        return Next.PARKED
+
+
+def test_file_of_a_dropped_client_is_closed_with_a_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "SLICE_SIZE", 1)
+    with Rig(tmp_path, slots=1) as rig:
+        rig.write("/dev1/f", CONTENT)
+        gate = Gate(monkeypatch)
+        client = rig.connect()
+        (session,) = rig.sessions
+        client.send(b"MD5 /dev1/f fsck\r\n")
+        wait_until(lambda: gate.inside == 1, "it reads")
+        assert isinstance(session.work, checksum.Checksum)
+        digest = session.work._digest
+        assert digest is not None
+        device = session.work._target.device
+        occupant: Any = Occupant()
+        assert not device.enter(occupant)
+        gate.open()
+        wait_until(lambda: device.parked() == [session], "it waits for the slot again")
+        assert device.cancel({session}) == 1
+        client.read_eof()
+        assert digest._fd >= 0
+        assert rig.service.clients.count() == 1
+        device.leave(READ, 0.0)
+        wait_until(lambda: rig.service.clients.count() == 0, "what it left behind is cleaned up")
+        assert digest._fd < 0
+        # Its turn has passed on.
+        assert rig.connect().ask(b"MD5 /dev1/f fsck") == OK
+
+
+def test_queue_is_open_during_a_graceful_stop(rig: Rig, gate: Gate) -> None:
     clients = [rig.connect() for _ in range(3)]
     for client in clients:
         client.send(b"MD5 /dev1/f fsck\r\n")
@@ -138,8 +244,7 @@ def test_line_is_open_during_a_graceful_stop(rig: Rig, gate: Gate) -> None:
     for client in clients:
         assert client.read_line() == OK
         client.read_eof()
-    stopping.join(10.0)
-    assert not stopping.is_alive()
+    join(stopping)
 
 
 def test_hung_device_holds_its_slots_and_no_more(
@@ -279,7 +384,7 @@ def test_no_descriptor_left_for_good(rig: Rig, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("reason", [b"", b" fsck"], ids=["plain", "fsck"])
-def test_read_error_tells_how_far_it_came(
+def test_read_error_says_at_which_byte(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, reason: bytes
 ) -> None:
     real = os.readv
@@ -297,7 +402,7 @@ def test_read_error_tells_how_far_it_came(
     assert client.ask(b"MD5 /dev1/f fsck") == OK
 
 
-def test_replies_nobody_reads_hold_the_commands_back(rig: Rig) -> None:
+def test_unread_replies_hold_the_commands_back(rig: Rig) -> None:
     client = rig.connect(buffers=4096)
     command = b"size /dev1/f\r\n"
     reply = b"/dev1/f %d\r\n" % len(CONTENT)
@@ -320,6 +425,7 @@ def test_number_of_threads_is_passed_on(rig: Rig, caplog: pytest.LogCaptureFixtu
     client = rig.connect()
     for command in (b"server aio_threads = 3", b"server aio_threads=0", b"server aio_threads 9"):
         client.ask(command)
+    assert client.ask(b"server aio_threads = 1000") == b"ERROR: aio_threads must be 1 to 100\r\n"
     assert rig.threads_asked == [3]
     assert caplog.messages == ["server aio_threads=3"]
 
@@ -331,3 +437,62 @@ def test_shutdown_is_passed_on_without_a_reply(rig: Rig) -> None:
     client.expect_silence()
     rig.drain()
     client.read_eof()
+
+
+def test_number_of_threads_is_not_logged_without_end(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mogstored")
+    client = rig.connect()
+    for number in range(200):
+        client.ask(b"server aio_threads = %d" % (1 + number % 100))
+    assert len(rig.threads_asked) == 200
+    assert len(caplog.messages) < 100
+
+
+@pytest.mark.parametrize("command", [b"size /dev1/f", b"MD5 /dev1/f"])
+@pytest.mark.parametrize(
+    ("number", "is_logged"),
+    [(errno.EACCES, True), (errno.EIO, True), (errno.ENOENT, False), (errno.ENOTDIR, False)],
+)
+def test_trouble_of_the_disk_is_logged(
+    rig: Rig,
+    command: bytes,
+    number: int,
+    is_logged: bool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_target: Target) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(disk_errors, "_lines", KeyedRateLimiter(interval_s=3600.0))
+    monkeypatch.setattr(Target, "size", fail)
+    monkeypatch.setattr(Target, "open", fail)
+    client = rig.connect()
+    for _ in range(3):
+        assert client.ask(command).rstrip().endswith(b"-1")
+    attempt = command.decode().partition(" ")[0]
+    name = errno.errorcode[number]
+    operation = "read" if attempt == "size" else "digest"
+    assert [
+        (
+            re.sub(r":\d+ failed", " failed", record.message),
+            record.__dict__["operation"],
+            record.__dict__["errno"],
+        )
+        for record in caplog.records
+    ] == (
+        [
+            (
+                f"{attempt} /dev1/f from 127.0.0.1 failed: {os.strerror(number)} ({name})",
+                operation,
+                name,
+            )
+        ]
+        if is_logged
+        else []
+    )
+    assert rig.service.devices.of(b"dev1/f").errors.counts() == (
+        {(operation, name): 3} if is_logged else {}
+    )

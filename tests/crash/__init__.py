@@ -1,0 +1,1 @@
+"""Proofs of what stays on the disk: power cuts, kills, disks that fail."""

@@ -1,0 +1,1 @@
+"""The examples work, on each backend, as their first lines say."""

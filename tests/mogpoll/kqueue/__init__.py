@@ -1,0 +1,1 @@
+"""The kqueue backend without a BSD: on a scripted queue, and over libkqueue."""

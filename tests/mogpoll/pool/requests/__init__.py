@@ -1,0 +1,1 @@
+"""What other threads and the clock ask of a pool."""

@@ -1,0 +1,1 @@
+"""Limits of threads and of processor time, on kernels that are pretended."""

@@ -1,0 +1,1 @@
+"""Tests of acceptors and of the threads below them."""

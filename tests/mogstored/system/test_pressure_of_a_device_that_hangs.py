@@ -1,0 +1,71 @@
+"""Clients of a device that hangs hold every descriptor, and others need one."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.backend import OVER_LIBKQUEUE
+from tests.support.http import Client, compose
+from tests.support.puts import put
+from tests.support.slow_disk import node_with_slow_disk
+from tests.support.waiting import PATIENCE_S, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.daemon import Node
+
+LIMIT = 64
+CONTENT = b"content"
+
+
+def is_served(node: Node) -> bool:
+    with Client(node.http) as other:
+        return other.request(compose("GET", "/dev1/file")).body == CONTENT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_they_are_expired_and_the_other_device_is_served(tmp_path: Path, method: str) -> None:
+    if OVER_LIBKQUEUE:
+        pytest.skip("libkqueue needs descriptors to wait for a descriptor")
+    with ExitStack() as stack:
+        rig = node_with_slow_disk(tmp_path / "disk", nofile=LIMIT, maxconns=500)
+        node, disk = stack.enter_context(rig)
+        node.write("/dev1/file", CONTENT)
+        node.write("/dev2/file", CONTENT)
+        disk.hang("open", "create")
+        clients = []
+        for number in range(2 * LIMIT):
+            target = f"/dev2/{number}" if method == "PUT" else "/dev2/file"
+            client = stack.enter_context(Client(node.http))
+            client.send(put(target, CONTENT) if method == "PUT" else compose(method, target))
+            clients.append(client)
+        disk.wait_until_held(1)
+        node.wait_for_log(r"accept failed: Too many open files \(EMFILE\)")
+        # Clients in the backlog come first; they hang as well.
+        wait_until(partial(is_served, node), "the other device is served")
+        node.wait_for_log(r"expired [0-9]+ idle connections \(>5 sec\)")
+        ended = [client for client in clients if _has_ended(client)]
+        assert ended
+        # Requests that hold a slot are at the disk, and are answered.
+        disk.release()
+        answered = 0
+        for client in clients:
+            with suppress(AssertionError):
+                answered += client.read_response().status != 0
+        assert 1 <= answered <= len(clients) - len(ended)
+
+
+def _has_ended(client: Client) -> bool:
+    client.sock.setblocking(False)
+    try:
+        return not client.recv_once()
+    except BlockingIOError:
+        return False
+    finally:
+        client.sock.settimeout(PATIENCE_S)

@@ -1,0 +1,229 @@
+"""The admin process beside serving processes: rounds, sums, and ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mogstored.admin import process
+from mogstored.admin.control import DRAINING, NodeFacts
+from tests.support.admin_rig import AdminRig, admin_rig
+from tests.support.http import Client, compose
+from tests.support.snapshots import FACTS, snapshot
+from tests.support.sockets import refuses
+from tests.support.threads import join
+from tests.support.waiting import PATIENCE_S, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mogstored.observability.snapshot import ProcessSnapshot
+    from tests.support.admin_rig import Mute
+    from tests.support.http import Response
+
+
+@pytest.fixture
+def rig() -> Iterator[AdminRig]:
+    with admin_rig() as found:
+        yield found
+
+
+def status(rig: AdminRig) -> dict[str, Any]:
+    answer = rig.get("/status.json")
+    assert answer.status == 200
+    found: dict[str, Any] = json.loads(answer.body)
+    return found
+
+
+def gets(rig: AdminRig) -> int:
+    """Return how many GETs were answered by 200, by /metrics."""
+    name = 'mogstored_http_requests_total{code="200",method="GET"} '
+    lines = rig.get("/metrics").body.decode().splitlines()
+    return int(sum(float(line.removeprefix(name)) for line in lines if line.startswith(name)))
+
+
+def with_gets(count: int, pid: int = 1001) -> ProcessSnapshot:
+    return snapshot(pid=pid, requests={"GET": {200: count}})
+
+
+def gets_answered_by(rig: AdminRig, mute: Mute, counters: ProcessSnapshot) -> int:
+    """As `gets`, while a process answers that would not do so by itself."""
+    counted: list[int] = []
+    scrape = threading.Thread(target=lambda: counted.append(gets(rig)))
+    scrape.start()
+    mute.await_request()
+    mute.answer(counters)
+    join(scrape)
+    return counted[0]
+
+
+def test_each_scrape_shows_the_present(rig: AdminRig) -> None:
+    serving = rig.serve()
+    for count in (1, 5, 70):
+        serving.counters = with_gets(count)
+        assert gets(rig) == count
+
+
+def test_counters_of_all_processes_are_added(rig: AdminRig) -> None:
+    for number in range(3):
+        rig.serve(number, 1001 + number).counters = with_gets(10**number)
+    assert gets(rig) == 111
+    assert [each["pid"] for each in status(rig)["workers"]] == [1001, 1002, 1003]
+
+
+def test_counters_stay_when_a_process_is_replaced(rig: AdminRig) -> None:
+    stopping, killed = rig.serve(0, 1001), rig.be_mute(1, 1002)
+    stopping.counters = with_gets(3)
+    assert gets_answered_by(rig, killed, with_gets(4, 1002)) == 7
+    # The last snapshot of one that stops comes unasked; one that is killed has none.
+    stopping.counters = with_gets(5)
+    stopping.end()
+    killed.end()
+    wait_until(lambda: status(rig)["workers"] == [], "both have ended")
+    assert gets(rig) == 9
+    rig.serve(0, 1003).counters = with_gets(1, 1003)
+    assert gets(rig) == 10
+
+
+def test_process_that_does_not_answer_is_shown_as_it_was(rig: AdminRig) -> None:
+    mute = rig.be_mute()
+    assert gets_answered_by(rig, mute, with_gets(7)) == 7
+    (worker,) = status(rig)["workers"]
+    assert worker["answers"] is False
+    assert gets(rig) == 7
+    assert rig.get("/-/healthy").status == 200, "it has answered within the last 10 s"
+    ready = rig.get("/-/ready")
+    assert (ready.status, ready.body) == (503, b"no process answers\n")
+
+
+def test_many_who_ask_at_once_share_a_round(rig: AdminRig) -> None:
+    serving = rig.serve()
+    clients = [Client(rig.addr) for _ in range(20)]
+    for client in clients:
+        client.send(compose("GET", "/metrics"))
+    for client in clients:
+        assert client.read_response().status == 200
+        client.close()
+    # The first one's round, and those that begin while the others arrive.
+    assert serving.asked < len(clients)
+
+
+def test_facts_of_the_node(rig: AdminRig) -> None:
+    rig.update(FACTS._replace(worker_restarts=3, upgrades=2, worker_processes=4))
+    node = status(rig)["node"]
+    assert (node["worker_restarts"], node["upgrades"], node["worker_processes"]) == (3, 2, 4)
+    assert status(rig)["listeners"] == [
+        {"kind": "http", "address": "127.0.0.1:7500", "docroot": "/srv"},
+        {"kind": "admin", "address": "[::1]:7502", "docroot": None},
+    ]
+
+
+def test_requests_before_the_node_has_said_anything_wait() -> None:
+    with AdminRig() as rig, Client(rig.addr) as client:
+        client.send(compose("GET", "/-/healthy"))
+        client.expect_silence()
+        rig.update()
+        assert client.read_response().status == 200
+
+
+def assert_stays(answer: Response, reason: str) -> None:
+    assert (answer.status, answer.body.decode()) == (503, f"{reason}\n")
+
+
+def test_node_that_drains_is_shown_to_the_end(rig: AdminRig) -> None:
+    rig.serve()
+    rig.update(FACTS._replace(state=DRAINING))
+    assert_stays(rig.get("/-/ready"), "draining")
+    assert rig.get("/-/healthy").status == 200
+    assert status(rig)["node"]["state"] == "draining"
+
+
+def test_node_that_was_succeeded_leaves_new_clients_to_its_successor(rig: AdminRig) -> None:
+    rig.serve()
+    idle, busy = Client(rig.addr), Client(rig.addr)
+    with idle, busy:
+        assert idle.request(compose("GET", "/-/healthy")).keeps
+        busy.send(b"GET /-/healthy HTTP/1.1\r\n")
+        assert gets(rig) >= 0, "both were accepted"
+        rig.update(FACTS._replace(state=DRAINING, is_succeeded=True))
+        idle.read_eof()
+        # The listener stays open in this process only.
+        rig.listener.close()
+        wait_until(lambda: refuses(rig.addr), "new clients are refused")
+        busy.send(b"\r\n")
+        assert not busy.read_response().keeps
+        busy.read_eof()
+
+
+def test_request_that_crosses_the_succession_is_answered(
+    rig: AdminRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "CROSSING_S", PATIENCE_S)
+    rig.serve()
+    with Client(rig.addr) as client:
+        assert gets(rig) >= 0, "it was accepted"
+        rig.update(FACTS._replace(state=DRAINING, is_succeeded=True))
+        rig.listener.close()
+        wait_until(lambda: refuses(rig.addr), "new clients are refused")
+        response = client.request(compose("GET", "/-/ready"))
+        assert_stays(response, "draining")
+        assert not response.keeps
+
+
+def test_end_of_the_leader_ends_it() -> None:
+    with AdminRig() as rig:
+        rig.update()
+    wait_until(lambda: refuses(rig.addr), "the listener is closed")
+
+
+def test_page_shows_the_status(rig: AdminRig) -> None:
+    rig.serve()
+    page = rig.get("/")
+    assert page.status == 200
+    assert page.header("Content-Type") == "text/html; charset=utf-8"
+    assert "default-src 'none'" in (page.header("Content-Security-Policy") or "")
+    assert b"dev1" in page.body
+
+
+@pytest.mark.parametrize("path", ["/status.json", "/metrics", "/-/ready", "/-/healthy", "/", "/x"])
+def test_answers_are_fresh_and_what_they_say(rig: AdminRig, path: str) -> None:
+    rig.serve()
+    answer = rig.get(path)
+    assert answer.header("Cache-Control") == "no-store"
+    assert answer.header("X-Content-Type-Options") == "nosniff"
+    with Client(rig.addr) as client:
+        head = client.request(compose("HEAD", path), head=True)
+        assert head.status == answer.status
+        assert client.request(compose("GET", path)).status == answer.status
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "MKCOL"])
+def test_nothing_can_be_changed(rig: AdminRig, method: str) -> None:
+    rig.serve()
+    with Client(rig.addr) as client:
+        answer = client.request(compose(method, "/metrics"))
+        assert (answer.status, answer.header("Allow")) == (405, "GET, HEAD")
+        assert client.request(compose(method, "/dev1/x")).status == 404
+
+
+def test_format_of_metrics_is_negotiated(rig: AdminRig) -> None:
+    rig.serve()
+    plain = rig.get("/metrics")
+    assert (plain.header("Content-Type") or "").startswith("text/plain")
+    opened = rig.get("/metrics", "Accept: application/openmetrics-text;version=1.0.0")
+    assert (opened.header("Content-Type") or "").startswith("application/openmetrics-text")
+    assert opened.body.endswith(b"# EOF\n")
+
+
+def test_control_channel_takes_descriptors_in_order() -> None:
+    """Of several introductions that are read at once."""
+    with AdminRig() as rig:
+        for number in range(30):
+            rig.serve(number, 2000 + number)
+        rig.update(NodeFacts(1, 0.0, 30, ()))
+        workers = status(rig)["workers"]
+        assert [each["pid"] for each in workers] == [2000 + number for number in range(30)]
+        assert all(each["answers"] for each in workers)

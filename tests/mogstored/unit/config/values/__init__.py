@@ -1,0 +1,1 @@
+"""The values of options and config keys."""

@@ -1,0 +1,163 @@
+"""A file on its way: partial writes, names that are taken, and errors of the last calls."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mogpoll import FileError
+from mogstored.files import durability, nameless, new_file
+from mogstored.files.docroot import Docroot
+from mogstored.files.new_file import NewFile
+from tests.support.waiting import PATIENCE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PATH = b"dev1/f"
+BODY = b"content of a file"
+
+
+@pytest.fixture(params=["nameless", "named"])
+def docroot(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Docroot]:
+    (tmp_path / "dev1").mkdir()
+    docroot = Docroot(str(tmp_path))
+    if request.param == "named":
+        monkeypatch.setattr(nameless, "can_link", lambda *_: False)
+    elif not nameless.can_link(b"dev1", b"dev1/probe", docroot.fileno()):
+        pytest.skip("this system makes no files without a name")
+    docroot.store(b"dev1/first", b"")
+    (tmp_path / "dev1/first").unlink()
+    yield docroot
+    docroot.close()
+
+
+def names(tmp_path: Path) -> list[str]:
+    return sorted(os.listdir(tmp_path / "dev1"))
+
+
+@pytest.mark.parametrize("most", [1, 5, len(BODY) - 1])
+def test_rest_of_a_partial_write_is_written(
+    docroot: Docroot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    write = os.write
+    with monkeypatch.context() as short:
+        short.setattr(os, "write", lambda fd, data: write(fd, data[:most]))
+        docroot.store(PATH, BODY)
+    assert (tmp_path / "dev1/f").read_bytes() == BODY
+    assert names(tmp_path) == ["f"]
+
+
+def test_disk_that_takes_nothing_more_is_full(
+    docroot: Docroot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, room = os.write, [5, 0]
+    with monkeypatch.context() as short:
+        short.setattr(os, "write", lambda fd, data: write(fd, data[: room.pop(0)]))
+        with pytest.raises(OSError, match=r".") as refused:
+            docroot.store(PATH, BODY)
+    assert refused.value.errno == errno.ENOSPC
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_file_whose_close_fails_is_not_published(
+    docroot: Docroot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes | None
+) -> None:
+    """A network file system reports there that it is full."""
+    if before is not None:
+        (tmp_path / "dev1/f").write_bytes(before)
+    close = os.close
+
+    def fail(fd: int) -> None:
+        is_data = os.fstat(fd).st_size == len(BODY)
+        close(fd)
+        if is_data:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "close", fail)
+        with pytest.raises(FileError) as refused:
+            docroot.store(PATH, BODY)
+    assert refused.value.errno == errno.EDQUOT
+    if before is None:
+        assert names(tmp_path) == []
+    else:
+        assert names(tmp_path) == ["f"]
+        assert (tmp_path / "dev1/f").read_bytes() == before
+
+
+def test_temporary_name_that_is_taken_is_left_alone(
+    docroot: Docroot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dev1/taken").write_bytes(b"another's")
+    choices = [b"dev1/taken", b"dev1/free"]
+    with monkeypatch.context() as taken:
+        taken.setattr(new_file, "temporary_name", lambda _path: choices.pop(0))
+        made = NewFile(docroot.fileno(), PATH, docroot.syncs, 0o644, is_nameless=False)
+    made.write(BODY)
+    made.publish()
+    assert names(tmp_path) == ["f", "taken"]
+    assert (tmp_path / "dev1/f").read_bytes() == BODY
+    assert (tmp_path / "dev1/taken").read_bytes() == b"another's"
+
+
+@pytest.mark.parametrize(("level", "asked"), [("none", 0), ("data", 1), ("full", 1)])
+def test_bytes_are_written_back_early_where_they_will_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str, asked: int
+) -> None:
+    calls: list[tuple[int, ...]] = []
+
+    def call(*arguments: int) -> int:
+        calls.append(arguments)
+        return 0
+
+    monkeypatch.setattr(durability, "_find_sync_file_range", lambda: call)
+    docroot = Docroot(str(tmp_path), level)
+    docroot.syncs.begin_write_back(7, 4096, 100)
+    docroot.close()
+    assert [each[:3] for each in calls] == [(7, 4096, 100)] * asked
+
+
+def test_system_without_early_write_back_does_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durability, "_find_sync_file_range", lambda: None)
+    docroot = Docroot(str(tmp_path), "full")
+    docroot.syncs.begin_write_back(7, 4096, 100)
+    docroot.close()
+
+
+FORKED = """
+import os, sys
+from mogstored.files.docroot import Docroot
+
+docroot = Docroot(sys.argv[1])
+docroot.store(b"dev1/parent", b"of the parent")
+if not (child := os.fork()):
+    docroot.store(b"dev1/child", b"of the child")
+    os._exit(0)
+assert os.waitpid(child, 0) == (child, 0)
+docroot.store(b"dev1/again", b"of the parent")
+"""
+
+
+def test_forked_process_names_its_own_files(tmp_path: Path) -> None:
+    (tmp_path / "dev1").mkdir()
+    command = [sys.executable, "-P", "-c", FORKED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    found = {path.name: path.read_bytes() for path in (tmp_path / "dev1").iterdir()}
+    assert found == {
+        "parent": b"of the parent",
+        "child": b"of the child",
+        "again": b"of the parent",
+    }

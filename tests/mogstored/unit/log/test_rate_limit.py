@@ -1,0 +1,48 @@
+"""At most once in a given time."""
+
+from __future__ import annotations
+
+import pytest
+
+from mogstored.log import rate_limit
+from mogstored.log.rate_limit import BurstLimiter, KeyedRateLimiter, RateLimiter
+
+
+def test_due_once_in_each_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(rate_limit, "monotonic", lambda: now[0])
+    limiter = RateLimiter(10.0)
+    due = []
+    for now[0] in (100.0, 100.0, 109.9, 110.0, 115.0, 300.0, 300.1):
+        due.append(limiter.is_due())
+    assert due == [True, False, False, True, False, True, False]
+
+
+def test_each_key_is_due_on_its_own_and_counts_what_it_skips(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(rate_limit, "monotonic", lambda: now[0])
+    limiter: KeyedRateLimiter[str] = KeyedRateLimiter(10.0)
+    asked = [(100, "a"), (101, "a"), (101, "b"), (109, "a"), (110, "a"), (111, "b"), (120, "a")]
+    skipped = []
+    for now[0], key in asked:
+        skipped.append(limiter.skipped(key))
+    assert skipped == [0, None, 0, None, 2, 0, 0]
+
+
+def test_table_of_keys_is_bounded() -> None:
+    limiter: KeyedRateLimiter[int] = KeyedRateLimiter(3600.0, max_keys=10)
+    for key in range(1000):
+        assert limiter.skipped(key) == 0
+    assert len(limiter._seen) <= 10
+
+
+def test_burst_is_permitted_again_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(rate_limit, "monotonic", lambda: now[0])
+    limiter = BurstLimiter(burst=3, interval_s=1.0)
+    skipped = []
+    for now[0] in (100.0, 100.0, 100.0, 100.0, 100.9, 101.0, 101.1, 200.0, 200.0, 200.0, 200.0):
+        skipped.append(limiter.skipped())
+    assert skipped == [0, 0, 0, None, None, 2, None, 1, 0, 0, None]

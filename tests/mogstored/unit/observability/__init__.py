@@ -1,0 +1,1 @@
+"""Counting: histograms, snapshots, counters of threads."""

@@ -1,0 +1,333 @@
+"""The leading process keeps an admin process, and lets it know of the node."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mogstored.admin.control import ControlReader, NodeFacts, ServingProcess
+from mogstored.observability.frames import LENGTH
+from mogstored.observability.snapshot import ProcessSnapshot
+from mogstored.observer import REQUEST, Observer
+from mogstored.process.admin import keeper as module
+from mogstored.process.admin.keeper import AdminKeeper, ChannelEnds
+from tests.support.snapshots import FACTS
+from tests.support.waiting import PATIENCE_S, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROCESS = ServingProcess(0, 1001)
+
+
+class FakeSpawner:
+    """Keeps the admin process's end of the control channel; `fail` is raised by a start."""
+
+    def __init__(self) -> None:
+        self.controls: list[ControlReader] = []
+        self.channels: list[socket.socket] = []
+        self.fail: OSError | None = None
+        self.end: str | None = None
+        self.is_blind = False
+        self.is_released = False
+
+    def start(self, control: socket.socket) -> None:
+        if self.fail is not None:
+            raise self.fail
+        self.controls.append(ControlReader(control.dup()))
+
+    def how_it_ended(self) -> str | None:
+        end, self.end = self.end, None
+        return end
+
+    def release(self) -> None:
+        self.is_released = True
+
+    def received(self) -> list[NodeFacts | ServingProcess]:
+        """Return what the present process has been sent; keeps the channels."""
+        found: list[NodeFacts | ServingProcess] = []
+        for message in self.controls[-1].receive():
+            if isinstance(message, NodeFacts):
+                found.append(message)
+            else:
+                found.append(message[0])
+                message[1].settimeout(PATIENCE_S)
+                self.channels.append(message[1])
+        return found
+
+    def close(self) -> None:
+        for control in self.controls:
+            control.close()
+        for channel in self.channels:
+            channel.close()
+
+
+@pytest.fixture
+def spawner() -> Iterator[FakeSpawner]:
+    found = FakeSpawner()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def keeper(spawner: FakeSpawner, monkeypatch: pytest.MonkeyPatch) -> Iterator[AdminKeeper]:
+    monkeypatch.setattr(module, "_MIN_INTERVAL_S", 0.0)
+    monkeypatch.setattr(module, "_RETRY_S", 0.0)
+    monkeypatch.setattr(module, "_CHECK_S", 0.0)
+    found = AdminKeeper(spawner, FACTS)
+    yield found
+    found.disown()
+
+
+def opened(keeper: AdminKeeper) -> ChannelEnds:
+    channel = keeper.open_channel()
+    assert channel is not None
+    return channel
+
+
+@pytest.fixture
+def observed(keeper: AdminKeeper) -> Iterator[Observer]:
+    """A serving process that was shown to the admin process."""
+    keeper.start()
+    channel = opened(keeper)
+    observer = Observer(channel.observers, lambda: ProcessSnapshot(1, 0, 0.0, "serving").encode())
+    observer.start()
+    keeper.add(PROCESS, channel.ours)
+    yield observer
+    observer.stop()
+
+
+def answers(channel: socket.socket) -> bool:
+    channel.setblocking(True)
+    channel.settimeout(PATIENCE_S)
+    channel.sendall(REQUEST)
+    size = int(LENGTH.unpack(channel.recv(LENGTH.size, socket.MSG_WAITALL))[0])
+    return len(channel.recv(size, socket.MSG_WAITALL)) == size
+
+
+def test_without_a_spawner_nothing_happens() -> None:
+    keeper = AdminKeeper(None, FACTS)
+    keeper.start()
+    keeper.advance()
+    keeper.update(lambda facts: facts._replace(upgrades=1))
+    assert keeper.open_channel() is None
+    assert keeper.interval_s is None
+    keeper.stop()
+
+
+def test_facts_are_sent_at_the_start_and_when_they_change(
+    keeper: AdminKeeper, spawner: FakeSpawner
+) -> None:
+    keeper.start()
+    keeper.update(lambda facts: facts._replace(worker_restarts=1))
+    assert spawner.received() == [FACTS, FACTS._replace(worker_restarts=1)]
+    assert keeper.interval_s is None
+
+
+@pytest.mark.usefixtures("observed")
+def test_serving_process_is_introduced(spawner: FakeSpawner) -> None:
+    assert spawner.received() == [FACTS, PROCESS]
+    assert answers(spawner.channels[0])
+
+
+@pytest.mark.usefixtures("observed")
+def test_new_admin_process_gets_new_channels(
+    keeper: AdminKeeper, spawner: FakeSpawner, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        spawner.received()
+        # Half an answer is left in this one.
+        spawner.channels[-1].sendall(REQUEST)
+        assert spawner.channels[-1].recv(1)
+        spawner.end = "was killed by SIGKILL"
+        keeper.advance()
+        assert spawner.received() == [PROCESS, FACTS]
+        assert answers(spawner.channels[-1])
+    assert caplog.messages == ["the admin process died: it was killed by SIGKILL"] * 3
+
+
+def looks(keeper: AdminKeeper) -> bool:
+    """Return whether it will look again by itself."""
+    keeper.advance()
+    return keeper.interval_s is not None
+
+
+def test_end_that_the_spawner_does_not_see(
+    keeper: AdminKeeper, spawner: FakeSpawner, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper.start()
+    assert not looks(keeper)
+    spawner.is_blind = True
+    assert looks(keeper)
+    assert not caplog.messages
+    spawner.controls[-1].close()
+    spawner.fail = BrokenPipeError("no launcher")
+    keeper.advance()
+    assert caplog.messages == [
+        "the admin process died: it has ended",
+        "no admin process: no launcher",
+    ]
+    assert not looks(keeper)
+    assert len(caplog.messages) == 2
+
+
+def test_channel_that_is_lost_on_its_way_is_sent_again(
+    keeper: AdminKeeper, spawner: FakeSpawner
+) -> None:
+    """As to a process that has no descriptor for it."""
+    keeper.start()
+    channel = opened(keeper)
+    keeper.add(PROCESS, channel.ours)
+    spawner.end = "was killed by SIGKILL"
+    keeper.advance()
+    with channel.observers as observers:
+        for _ in range(3):
+            # Takes the byte, and leaves the descriptor to the system.
+            assert observers.recv(1) != b""
+            keeper.advance()
+        observer = Observer(
+            observers.dup(), lambda: ProcessSnapshot(1, 0, 0.0, "serving").encode()
+        )
+    observer.start()
+
+    def is_settled() -> bool:
+        keeper.advance()
+        return keeper.interval_s is None
+
+    wait_until(is_settled, "it has a channel")
+    spawner.received()
+    assert answers(spawner.channels[-1])
+    observer.stop()
+
+
+@pytest.mark.usefixtures("observed")
+def test_channel_that_cannot_be_sent_is_sent_later(
+    keeper: AdminKeeper, spawner: FakeSpawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_fds = socket.send_fds
+
+    def send(sock: socket.socket, buffers: list[bytes], fds: list[int]) -> int:
+        if buffers == [b"+"]:
+            raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+        return send_fds(sock, buffers, fds)
+
+    spawner.end = "was killed by SIGKILL"
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "send_fds", send)
+        for _ in range(2):
+            keeper.advance()
+            assert keeper.interval_s is not None
+        assert spawner.received() == [FACTS]
+
+    def is_settled() -> bool:
+        keeper.advance()
+        return keeper.interval_s is None
+
+    wait_until(is_settled, "it has a channel")
+    assert spawner.received() == [PROCESS]
+    assert answers(spawner.channels[-1])
+
+
+def test_answer_that_nothing_reads_any_more_is_given_up(
+    keeper: AdminKeeper, spawner: FakeSpawner
+) -> None:
+    """Its serving process may hang in the middle of one that fills the channel."""
+    keeper.start()
+    channel = opened(keeper)
+    size = [50_000_000]
+    observer = Observer(channel.observers, lambda: bytes(size[0]))
+    observer.start()
+    keeper.add(PROCESS, channel.ours)
+    spawner.received()
+    spawner.channels[0].sendall(REQUEST)
+    assert spawner.channels[0].recv(1)
+    size[0] = 5
+    spawner.end = "was killed by SIGKILL"
+    keeper.advance()
+    spawner.received()
+    assert answers(spawner.channels[-1])
+    observer.stop()
+
+
+@pytest.mark.usefixtures("observed")
+def test_channel_of_a_process_that_has_ended_is_closed(
+    keeper: AdminKeeper, spawner: FakeSpawner
+) -> None:
+    keeper.remove(PROCESS.pid)
+    spawner.received()
+    spawner.end = "exited with status 1"
+    keeper.advance()
+    assert spawner.received() == [FACTS], "it is not introduced again"
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "is_retried"),
+    [
+        (
+            OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)),
+            "cannot start the admin process: Resource temporarily unavailable (EAGAIN)",
+            True,
+        ),
+        (
+            BrokenPipeError("the launcher process has ended; restart the node instead"),
+            "no admin process: the launcher process has ended; restart the node instead",
+            False,
+        ),
+    ],
+)
+def test_process_that_cannot_be_started(
+    keeper: AdminKeeper,
+    spawner: FakeSpawner,
+    caplog: pytest.LogCaptureFixture,
+    error: OSError,
+    line: str,
+    is_retried: bool,
+) -> None:
+    spawner.fail = error
+    keeper.start()
+    keeper.update(lambda facts: facts._replace(upgrades=1))
+    assert caplog.messages == [line]
+    assert (keeper.interval_s is not None) is is_retried
+    spawner.fail = None
+    keeper.advance()
+    assert len(spawner.controls) == int(is_retried)
+
+
+def test_process_that_does_not_read_is_let_go(
+    keeper: AdminKeeper, spawner: FakeSpawner, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper.start()
+    caplog.set_level(logging.DEBUG)
+    for _ in range(100_000):
+        keeper.update(lambda facts: facts._replace(upgrades=facts.upgrades + 1))
+        if keeper._control is None:
+            break
+    control = spawner.controls[-1]
+    list(control.receive())
+    wait_until(lambda: list(control.receive()) == [] and control.is_over, "its channel has ended")
+
+
+def test_channel_cannot_be_had(
+    keeper: AdminKeeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(socket, "socketpair", refuse)
+    assert keeper.open_channel() is None
+    assert caplog.messages == ["a process is not observed: Too many open files (EMFILE)"]
+
+
+def test_stop_ends_the_process(keeper: AdminKeeper, spawner: FakeSpawner) -> None:
+    keeper.start()
+    keeper.stop()
+    spawner.received()
+    assert spawner.controls[-1].is_over
+    assert spawner.is_released
+    keeper.advance()
+    assert len(spawner.controls) == 1

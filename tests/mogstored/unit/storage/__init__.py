@@ -1,1 +1,0 @@
-"""Devices, their usage and their utilization."""

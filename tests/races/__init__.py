@@ -1,0 +1,1 @@
+"""Hunt for races: threads are made to wait at moments that no machine would choose."""
