@@ -1,1 +1,1 @@
-"""The measured comparison of mogstored with its peers: `python -m bench`."""
+"""Measurements of mogstored and mogpoll, beside peers: `python -m bench [SCENARIO...]`."""

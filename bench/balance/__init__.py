@@ -1,1 +1,1 @@
-"""Who gets the connections, and what a queue of one's own costs: the reason for our acceptor."""
+"""Scenario: how evenly processes share connections, and what many queues cost in latency."""

@@ -1,4 +1,4 @@
-"""Connections that arrive and stay: one at a time, or many at once; and who took each."""
+"""Connections that arrive and stay: one at a time or many at once, and who took each."""
 
 from __future__ import annotations
 
@@ -6,60 +6,67 @@ import errno
 import selectors
 import socket
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-from bench.balance import ways
-from bench.balance.ways import Way
-from bench.life.child import Child
-from bench.peers import PeerFailed
+from bench.load.child import Child
+from bench.servers.peers import PeerFailed
 
-# Between two slow arrivals: time enough to go back to sleep for whoever was woken.
-_PAUSE_S = 0.0005
+# Between two slow arrivals: time enough for the process that was woken to go back to sleep.
+PAUSE_S = 0.0005
 _LIMIT_S = 30.0
 
 
-@contextmanager
-def accepting(way: Way, processes: int) -> Iterator[Crowd]:
-    """Run processes that accept in that way."""
-    with ExitStack() as stack:
-        listeners = stack.enter_context(ways.listeners(way, processes))
-        children = []
-        for number, listener in enumerate(listeners):
-            fd = listener.fileno()
-            child = Child("bench.balance.greeter", way.name, fd, number, pass_fds=[fd])
-            children.append(stack.enter_context(child))
-        for child in children:
-            child.ask("are you there?")
-        yield Crowd(listeners[0].getsockname(), children)
-
-
 @dataclass(frozen=True, slots=True)
-class Crowd:
-    """The clients of some accepting processes."""
+class Shares:
+    """How many connections each process got."""
 
-    address: tuple[str, int]
-    processes: Sequence[Child]
+    counts: tuple[int, ...]
 
-    def come(self, arrivals: Sequence[int]) -> list[int]:
-        """Let so many connections come at once each time; return who took each, in that order.
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
 
-        Every connection stays until all have come. Raises: PeerFailed.
-        """
-        with ExitStack() as stack:
-            found = [taker for size in arrivals for taker in _arrive(stack, self.address, size)]
-            told = [process.ask("how many?") for process in self.processes]
-        seen = [found.count(number) for number in range(len(told))]
-        if told != seen:
-            raise PeerFailed(f"the processes say they have {told}, the clients say {seen}")
-        return found
+    @property
+    def unevenness(self) -> float:
+        """The largest share, in mean shares: 1 is even, the number of processes is all in one."""
+        return max(self.counts) * len(self.counts) / self.total
+
+    def __str__(self) -> str:
+        return f"{self.unevenness:.2f}  ({' '.join(map(str, self.counts))})"
 
 
-def _arrive(stack: ExitStack, address: tuple[str, int], size: int) -> list[int]:
-    """Open `size` connections at once, and return who took each when all are taken."""
+def shares_of(takers: Iterable[int], processes: int) -> Shares:
+    """Count the takers. Raises: ValueError for none, or for an unknown process."""
+    counts = Counter(takers)
+    unknown = counts.keys() - range(processes)
+    if unknown or not counts:
+        raise ValueError(f"connections taken by processes {sorted(counts)} of {processes}")
+    return Shares(tuple(counts[number] for number in range(processes)))
+
+
+def arrive(
+    address: tuple[str, int], processes: Sequence[Child], arrivals: Iterable[int]
+) -> list[int]:
+    """Open so many connections at once each time; return the takers, in that order.
+
+    Every connection stays until all have come. Raises: PeerFailed when one is not taken, or when
+    the processes count otherwise.
+    """
+    with ExitStack() as stack:
+        found = [taker for size in arrivals for taker in _burst(stack, address, size)]
+        counted = [process.ask("how many?") for process in processes]
+    seen = [found.count(number) for number in range(len(counted))]
+    if counted != seen:
+        raise PeerFailed(f"the processes count {counted}, the clients {seen}")
+    return found
+
+
+def _burst(stack: ExitStack, address: tuple[str, int], size: int) -> list[int]:
     if size == 1:
-        time.sleep(_PAUSE_S)
+        time.sleep(PAUSE_S)
     with selectors.DefaultSelector() as selector:
         for _ in range(size):
             client = stack.enter_context(socket.socket())
@@ -71,17 +78,17 @@ def _arrive(stack: ExitStack, address: tuple[str, int], size: int) -> list[int]:
         found: list[int] = []
         deadline = time.monotonic() + _LIMIT_S
         while len(found) < size:
-            ready = selector.select(deadline - time.monotonic())
-            if not ready and time.monotonic() > deadline:
-                raise PeerFailed(f"{size - len(found)} connections are not taken by anybody")
-            for key, _ in ready:
+            if time.monotonic() > deadline:
+                raise PeerFailed(f"{size - len(found)} connections are not taken")
+            for key, _ in selector.select(deadline - time.monotonic()):
                 assert isinstance(key.fileobj, socket.socket)
-                found.append(_greeting(key.fileobj))
+                found.append(taker(key.fileobj))
                 selector.unregister(key.fileobj)
         return found
 
 
-def _greeting(client: socket.socket) -> int:
+def taker(client: socket.socket) -> int:
+    """The number of the process that took a connection. Raises: PeerFailed."""
     greeting = client.recv(1)
     if not greeting:
         raise PeerFailed("a connection was closed instead of greeted")

@@ -12,21 +12,19 @@ import random
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from statistics import median
 
-from bench.balance import offered, ways
-from bench.balance.layouts import Layout
+from bench.balance import offered
+from bench.balance.arrivals import Shares, shares_of, taker
 from bench.balance.offered import Client, Offer, schedule
-from bench.balance.server import LONG, SHORT
-from bench.balance.shares import Shares, shares_of
-from bench.life.child import Child
-from bench.peers import PeerFailed
-from bench.rounds import alternating
+from bench.balance.server import LONG, LONG_S, SHORT
+from bench.balance.ways import Layout, serving
+from bench.base.figures import percentile
+from bench.environment import Environment
 
-# As long as a seek of a disk, or a few.
-LONG_S = 0.02
 # Of the threads' time.
 LOAD = 0.4
 # For each serving thread.
@@ -52,82 +50,67 @@ def offers(threads: int) -> dict[bytes, Offer]:
     }
 
 
-def measure(
-    layouts: Sequence[Layout], rounds: int, seconds: float, progress: Callable[[str], None]
-) -> dict[Layout, list[Round]]:
-    """Let the layouts take turns under the same load."""
-    found: dict[Layout, list[Round]] = {layout: [] for layout in layouts}
+def measure(layouts: Sequence[Layout], environment: Environment) -> dict[str, list[Round]]:
+    """Let the layouts take turns under the same load; the rounds by the layout's text."""
     with ExitStack() as stack:
-        served = {layout: stack.enter_context(_served(layout)) for layout in layouts}
-        for number, order in enumerate(alternating(layouts, rounds), 1):
-            for layout in order:
-                progress(f"latency: round {number} of {rounds}, {layout}")
-                found[layout].append(_round(layout, served[layout], seconds, number))
-    return found
+        return environment.take_turns(
+            {str(each): _variant(each, stack.enter_context(serving(each))[0]) for each in layouts},
+            warm_up=False,
+        )
 
 
-@contextmanager
-def _served(layout: Layout) -> Iterator[tuple[str, int]]:
-    """Run the servers, and give their address."""
-    with ExitStack() as stack:
-        listeners = stack.enter_context(ways.listeners(layout.way, layout.processes))
-        children = []
-        for number, listener in enumerate(listeners):
-            fd = listener.fileno()
-            arguments = (fd, number, layout.threads, LONG_S)
-            child = Child("bench.balance.server", *arguments, pass_fds=[fd])
-            children.append(stack.enter_context(child))
-        for child in children:
-            child.ask("are you there?")
-        yield listeners[0].getsockname()
+def _variant(layout: Layout, address: tuple[str, int]) -> Callable[[float], Round]:
+    """One round with each call; the loads of a round are the same for every layout."""
+    seeds = iter(range(1, 1 << 30))
+    return lambda seconds: _round(layout, address, seconds, next(seeds))
 
 
 def _round(layout: Layout, address: tuple[str, int], seconds: float, seed: int) -> Round:
     offered_kinds = offers(layout.processes * layout.threads)
-    plans = {kind: schedule(offer, seconds, seed) for kind, offer in offered_kinds.items()}
-    kinds = [kind for kind, offer in offered_kinds.items() for _ in range(offer.clients)]
+    plans = {kind: iter(schedule(each, seconds, seed)) for kind, each in offered_kinds.items()}
+    kinds = [kind for kind, each in offered_kinds.items() for _ in range(each.clients)]
     random.Random(seed).shuffle(kinds)
     with ExitStack() as stack:
         connections, takers = [], []
         for _ in kinds:
             # One after the other, each greeted before the next: the even case of each way.
-            connections.append(stack.enter_context(_connect(address)))
-            takers.append(_taker(connections[-1]))
-        clients = _clients(connections, kinds, plans)
+            connection = stack.enter_context(socket.create_connection(address, _LIMIT_S))
+            takers.append(taker(connection))
+            connection.setblocking(False)
+            connections.append(connection)
+        begins = time.monotonic()
+        clients = [
+            Client(connection, kind, deque(begins + due for due in next(plans[kind])))
+            for connection, kind in zip(connections, kinds, strict=True)
+        ]
         offered.run(clients)
-    of_long = [taker for taker, kind in zip(takers, kinds, strict=True) if kind == LONG]
-    return Round(
-        _latencies(clients, SHORT),
-        _latencies(clients, LONG),
-        shares_of(of_long, layout.processes),
+    of_long = [number for number, kind in zip(takers, kinds, strict=True) if kind == LONG]
+    short_s, long_s = (
+        [value for each in clients if each.kind == kind for value in each.latencies_s]
+        for kind in (SHORT, LONG)
     )
+    return Round(short_s, long_s, shares_of(of_long, layout.processes))
 
 
-def _latencies(clients: Sequence[Client], kind: bytes) -> list[float]:
-    return [value for each in clients if each.kind == kind for value in each.latencies_s]
+@dataclass(frozen=True, slots=True)
+class Milliseconds:
+    """Medians over the rounds, and the extremes of the rounds' longest latencies."""
+
+    p50: float
+    p99: float
+    max: float
+    max_lowest: float
+    max_highest: float
+
+    def __str__(self) -> str:
+        extremes = f"({self.max_lowest:.0f}-{self.max_highest:.0f})"
+        return f"p50 {self.p50:.2f}  p99 {self.p99:.1f}  max {self.max:.0f} {extremes}"
 
 
-def _clients(
-    connections: Sequence[socket.socket],
-    kinds: Sequence[bytes],
-    plans: Mapping[bytes, list[list[float]]],
-) -> list[Client]:
-    begins = time.monotonic()
-    unused = {kind: iter(planned) for kind, planned in plans.items()}
-    return [
-        Client(connection, kind, deque(begins + due for due in next(unused[kind])))
-        for connection, kind in zip(connections, kinds, strict=True)
-    ]
-
-
-def _connect(address: tuple[str, int]) -> socket.socket:
-    return socket.create_connection(address, _LIMIT_S)
-
-
-def _taker(connection: socket.socket) -> int:
-    """Return the number of the process that took it."""
-    greeting = connection.recv(1)
-    if not greeting:
-        raise PeerFailed("a connection was closed instead of greeted")
-    connection.setblocking(False)
-    return greeting[0]
+def milliseconds(rounds_s: Sequence[Sequence[float]]) -> Milliseconds:
+    """A stall of the machine is in one round, and so in no median."""
+    longest = [max(values) * 1e3 for values in rounds_s]
+    p50, p99 = (
+        median(percentile(values, part) for values in rounds_s) * 1e3 for part in (0.5, 0.99)
+    )
+    return Milliseconds(p50, p99, median(longest), min(longest), max(longest))

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bench.peers import PeerFailed
+from bench.servers.peers import PeerFailed
 
 _ANSWER_LIMIT_S = 20.0
 
@@ -34,11 +34,11 @@ class Offer:
 def schedule(offer: Offer, seconds: float, seed: int) -> list[list[float]]:
     """When each client asks, in seconds from the start: independent clients (Poisson)."""
     source = random.Random(seed)
-    rate = offer.per_second / offer.clients
+    client_rate = offer.per_second / offer.clients
     planned: list[list[float]] = []
     for _ in range(offer.clients):
         times: list[float] = []
-        while (due := (times[-1] if times else 0.0) + source.expovariate(rate)) < seconds:
+        while (due := (times[-1] if times else 0.0) + source.expovariate(client_rate)) < seconds:
             times.append(due)
         planned.append(times)
     return planned

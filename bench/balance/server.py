@@ -1,51 +1,72 @@
-"""A process that answers short and long requests from one queue.
+"""A process that accepts in one way, and answers short and long requests from one queue.
 
-`python -m bench.balance.server LISTENER NUMBER THREADS LONG_S`. A client is greeted with the
-number, then asks with one byte and is answered with the same byte: SHORT at once, LONG after the
-thread has slept as it would in a read from a disk, without the interpreter lock. Every thread
-waits on the process's one poller for one event, answers it, and arms again: with one thread that
-is an event loop. The process ends with its input.
+`python -m bench.balance.server WAY LISTENER NUMBER THREADS`. A client is greeted with the number,
+then asks with one byte and is answered with the same byte: SHORT at once, LONG after the thread
+has slept as it would in a read from a disk, without the interpreter lock. Every thread waits on
+the process's one poller for one event, answers it, and arms again: with one thread that is an
+event loop. Without threads connections are only kept. A line of input is answered with their
+number; those that are only kept are closed then.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import sys
 import threading
 import time
 
+from bench.balance import ways
+from bench.balance.ways import Way
+from bench.load.child import serve
 from mogpoll import Acceptor, Interest, open_poller
 
 SHORT, LONG = b"s", b"l"
-
-
-def main(listener: socket.socket, number: int, threads: int, long_s: float) -> None:
-    server = _Server(long_s)
-    for _ in range(threads):
-        threading.Thread(target=server.serve, daemon=True).start()
-    Acceptor(listener, lambda connection: server.take(connection, number)).start()
-    for _ in sys.stdin:
-        print(json.dumps(server.count()), flush=True)
-    # Daemon threads sleep in the kernel: no reason to wait for them.
-    os._exit(0)
+# As long as a seek of a disk, or a few.
+LONG_S = 0.02
 
 
 class _Server:
     """**Threads:** the table is touched by single operations, an entry by the event's owner."""
 
-    def __init__(self, long_s: float) -> None:
-        self._long_s = long_s
+    def __init__(self, number: int, threads: int) -> None:
+        self._greeting = bytes([number])
         self._poller = open_poller()
+        self._threads = threads
         self._connections: dict[int, socket.socket] = {}
 
-    def take(self, connection: socket.socket, number: int) -> None:
-        self._connections[connection.fileno()] = connection
-        connection.send(bytes([number]))
-        self._poller.add(connection.fileno(), Interest.READ)
+    def start(self, way: Way, listener: socket.socket) -> None:
+        for _ in range(self._threads):
+            threading.Thread(target=self._serve, daemon=True).start()
+        if way is Way.BLOCKING:
+            Acceptor(listener, lambda connection, _: self._take(connection)).start()
+        else:
+            threading.Thread(target=self._accept, args=(way, listener), daemon=True).start()
 
-    def serve(self) -> None:
+    def count(self, _: str) -> int:
+        taken = len(self._connections)
+        while not self._threads and self._connections:
+            self._connections.popitem()[1].close()
+        return taken
+
+    def _accept(self, way: Way, listener: socket.socket) -> None:
+        """Take one connection an event, so that the other processes have their chance."""
+        wait = ways.waiter(way, listener)
+        while True:
+            wait()
+            try:
+                connection, _ = listener.accept()
+            except BlockingIOError:
+                continue  # another process was faster
+            self._take(connection)
+
+    def _take(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._connections[connection.fileno()] = connection
+        connection.send(self._greeting)
+        if self._threads:
+            self._poller.add(connection.fileno(), Interest.READ)
+
+    def _serve(self) -> None:
         wait, rearm = self._poller.wait, self._poller.rearm
         while True:
             # Without a time-out there is always an event.
@@ -63,19 +84,14 @@ class _Server:
         except BlockingIOError:
             return True  # an event is a hint
         if request == LONG:
-            time.sleep(self._long_s)
+            time.sleep(LONG_S)
         if request:
             connection.send(request)
         return bool(request)
 
-    def count(self) -> int:
-        return len(self._connections)
-
 
 if __name__ == "__main__":
-    main(
-        socket.socket(fileno=int(sys.argv[1])),
-        int(sys.argv[2]),
-        int(sys.argv[3]),
-        float(sys.argv[4]),
-    )
+    _way, _fd, _number, _threads = sys.argv[1:]
+    _server = _Server(int(_number), int(_threads))
+    _server.start(Way[_way], socket.socket(fileno=int(_fd)))
+    serve(_server.count)

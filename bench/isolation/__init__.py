@@ -1,1 +1,1 @@
-"""What one bad disk does to the users of the good ones, measured beside the peers."""
+"""Scenario: what one bad disk does to requests for the good ones, beside the peers."""

@@ -1,1 +1,1 @@
-"""The life of a node in figures: how it starts, is upgraded, loses a worker, hashes, reports."""
+"""Scenario: the life of a node beside its requests: start, upgrade, a killed worker, watchers."""

@@ -1,161 +1,125 @@
-"""Busy keep-alive clients in one loop: `python -m bench.life.clients PORT PATH COUNT`.
+"""Busy keep-alive clients: `python -m bench.life.clients PORT PATH COUNT` in a child.
 
 Each asks for the same file again and again, and gives its connection up only after an answer
 that says `Connection: close`. Whatever else ends a connection, and every answer that is late or
 wrong, is a lost request.
 
-Commands: `report` is answered with what was done since the start and lost since the last report;
-`finish` with the same when every request has been answered or lost, and then this ends.
+`report` is answered with what was done since the start and lost since the last report; `finish`
+with the same once every request is answered or lost.
 """
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import selectors
-import socket
+import http.client
 import sys
-import time
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from bench.life.node import CONTENT
+from bench.load.child import Child, serve
+from bench.servers.peers import Peer, wait_for
+from bench.servers.workloads import GET_1K
 
+COUNT = 64
 _LATE_S = 10.0
-_LOOK_S = 0.5
-_STDIN = 0
-_READ = selectors.EVENT_READ
+_CONTENT = b"m" * GET_1K.size
 
 
-class Lost(Exception):
-    """A request that was not answered as it must be."""
+class _Client(threading.Thread):
+    """**Threads:** the others only read `answered`, and take from the end of `lost`."""
 
-
-class Client:
-    """One client and its connection; `sock` is None when it is done."""
-
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-        self.answered = 0
-        self.connections = 0
-        self.asked_at = 0.0
-        self.sock: socket.socket | None = None
-        self._answer = b""
-
-    def connect(self) -> None:
-        """Open a connection; the first request follows when it stands."""
-        self.sock = socket.socket()
-        self.sock.setblocking(False)
-        self.connections += 1
-        self._answer = b""
-        self.asked_at = time.monotonic()
-        self.sock.connect_ex(self._loop.address)
-        self._loop.selector.register(self.sock, selectors.EVENT_WRITE, self)
-
-    def step(self, mask: int) -> None:
-        assert self.sock is not None
-        try:
-            if mask & _READ:
-                self._receive(self.sock)
-            else:
-                self._check_connected(self.sock)
-                self._loop.selector.modify(self.sock, _READ, self)
-                self._ask(self.sock)
-        except (OSError, Lost) as reason:
-            self.lose(reason)
-
-    def lose(self, reason: Exception) -> None:
-        """Note the loss, and begin anew."""
-        assert self.sock is not None
-        self._loop.lost.append([self.sock.getsockname()[1], str(reason)])
-        self._go_on()
-
-    def close(self) -> None:
-        if self.sock is not None:
-            self._loop.selector.unregister(self.sock)
-            self.sock.close()
-            self.sock = None
-
-    def _check_connected(self, sock: socket.socket) -> None:
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise Lost(f"connect: {errno.errorcode[code]}")
-
-    def _ask(self, sock: socket.socket) -> None:
-        self.asked_at = time.monotonic()
-        sock.sendall(self._loop.request)
-
-    def _receive(self, sock: socket.socket) -> None:
-        piece = sock.recv(4096)
-        if not piece:
-            raise Lost(f"closed after {self._answer!r}")
-        self._answer += piece
-        head, blank, body = self._answer.partition(b"\r\n\r\n")
-        if not blank or len(body) < len(CONTENT):
-            return
-        if not head.startswith(b"HTTP/1.1 200 ") or body != CONTENT:
-            raise Lost(f"wrong answer: {self._answer!r}")
-        self.answered += 1
-        self._answer = b""
-        if b"\r\nconnection: close" in head.lower():
-            self._go_on()
-        elif self._loop.is_finishing:
-            self.close()
-        else:
-            self._ask(sock)
-
-    def _go_on(self) -> None:
-        self.close()
-        if not self._loop.is_finishing:
-            self.connect()
-
-
-class Loop:
-    """All clients, and whoever gives the commands."""
-
-    def __init__(self, port: int, path: str, count: int) -> None:
-        self.address = ("127.0.0.1", port)
-        self.request = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
-        self.selector = selectors.DefaultSelector()
-        self.lost: list[list[object]] = []
-        self.is_finishing = False
-        self._clients = [Client(self) for _ in range(count)]
+    def __init__(self, port: int, path: str, finishing: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._port, self._path, self._finishing = port, path, finishing
+        self.answered = self.connections = 0
+        self.lost: list[tuple[int, str]] = []
 
     def run(self) -> None:
-        self.selector.register(_STDIN, _READ)
-        for client in self._clients:
-            client.connect()
-        while not (self.is_finishing and all(client.sock is None for client in self._clients)):
-            for key, mask in self.selector.select(_LOOK_S):
-                if key.data is None:
-                    self._obey(os.read(_STDIN, 100))
-                elif key.data.sock is key.fileobj:
-                    key.data.step(mask)
-            self._lose_late()
-        self._report()
+        while not self._finishing.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_LATE_S)
+            self.connections += 1
+            port = 0
+            try:
+                connection.connect()
+                port = connection.sock.getsockname()[1]
+                while not self._finishing.is_set() and self._ask(connection):
+                    pass
+            except (OSError, http.client.HTTPException) as reason:
+                self.lost.append((port, f"{type(reason).__name__}: {reason}"))
+            connection.close()
 
-    def _obey(self, command: bytes) -> None:
-        if command == b"report\n":
-            self._report()
-        elif command == b"finish\n":
-            self.is_finishing = True
-        else:
-            sys.exit()
+    def _ask(self, connection: http.client.HTTPConnection) -> bool:
+        """Ask once; False when the server closes the connection after its answer."""
+        connection.request("GET", self._path)
+        answer = connection.getresponse()
+        closes = answer.will_close
+        if answer.read() != _CONTENT or answer.status != 200:
+            raise http.client.HTTPException(f"wrong answer: {answer.status}")
+        self.answered += 1
+        return not closes
 
-    def _lose_late(self) -> None:
-        late = time.monotonic() - _LATE_S
-        for client in self._clients:
-            if client.sock is not None and client.asked_at < late:
-                client.lose(Lost(f"no answer within {_LATE_S:g} s"))
 
-    def _report(self) -> None:
-        report = {
-            "answered": [client.answered for client in self._clients],
-            "connections": sum(client.connections for client in self._clients),
-            "lost": self.lost,
+@dataclass(slots=True)
+class Busy:
+    """The clients as the measuring process sees them; `lost` has (local port, reason)."""
+
+    _child: Child
+    answered: list[int] = field(default_factory=list)
+    connections: int = 0
+    lost: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def requests(self) -> int:
+        return sum(self.answered)
+
+    def look(self, command: str = "report") -> None:
+        """Take in what has happened so far; after `finish` all requests are answered or lost."""
+        report = self._child.ask(command)
+        self.answered, self.connections = report["answered"], report["connections"]
+        self.lost += [(port, reason) for port, reason in report["lost"]]
+
+    def see_all_served(self) -> None:
+        """Wait until each client has had a request answered that it sent after this call."""
+        self.look()
+        # One answer more may be to a request that was under way.
+        wanted = [count + 2 for count in self.answered]
+
+        def reached() -> bool:
+            self.look()
+            return all(has >= want for has, want in zip(self.answered, wanted, strict=True))
+
+        wait_for(reached, "every client is served")
+
+
+@contextmanager
+def busy(node: Peer) -> Iterator[Busy]:
+    """Run the clients; each has been served when this yields."""
+    with Child(__name__, node.port, GET_1K.path(0), COUNT) as child:
+        clients = Busy(child)
+        clients.see_all_served()
+        yield clients
+
+
+def main(port: int, path: str, count: int) -> None:
+    finishing = threading.Event()
+    clients = [_Client(port, path, finishing) for _ in range(count)]
+    for client in clients:
+        client.start()
+
+    def answer(command: str) -> object:
+        if command == "finish":
+            finishing.set()
+            for client in clients:
+                client.join()
+        return {
+            "answered": [client.answered for client in clients],
+            "connections": sum(client.connections for client in clients),
+            "lost": [client.lost.pop() for client in clients for _ in range(len(client.lost))],
         }
-        print(json.dumps(report), flush=True)
-        self.lost = []
+
+    serve(answer)
 
 
 if __name__ == "__main__":
-    Loop(int(sys.argv[1]), sys.argv[2], int(sys.argv[3])).run()
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

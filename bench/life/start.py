@@ -5,76 +5,73 @@ On a busy machine the time on the clock says little; the processor time beside i
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from statistics import median
+from collections.abc import Callable, Iterator
 
-from bench import machine
-from bench.life.node import Node
-from bench.outcome import Outcome, spread
-from bench.peers import child_environment
+from bench.base.figures import Sample, cpu_us, middle
+from bench.base.goals import Goal
+from bench.base.outcome import Outcome, beside, judged
+from bench.environment import Environment
+from bench.servers.peers import Peer
+from bench.servers.tools import Node
 
-GOAL_S = 0.5
-_DEVICES = 500
-_ROUNDS = 5
-_BARE = "pass"
-# All that is loaded before the node looks at its first socket.
+_GOAL = Goal("median", 0.3, unit=" s")
+# What is loaded before the node opens its first socket.
 _LOADED = "import mogstored.cli, mogstored.startup"
 
 
-@dataclass(frozen=True, slots=True)
-class _Took:
-    wall_s: float
-    cpu_s: float
+def measure(environment: Environment) -> Iterator[Outcome]:
+    devices, peers = environment.scale.devices, environment.peers
+    nodes = [peers.node(mgmt=True), peers.node("without mgmtlisten")]
+    for peer in nodes:
+        for number in range(1, devices + 1):
+            (peer.docroot / f"dev{number}").mkdir(exist_ok=True)
+    with_mgmt, without, bare, loaded = environment.take_turns(
+        {
+            **{peer.name: _starting(peer) for peer in nodes},
+            "python": _running(peers.node_command, "pass"),
+            "imports": _running(peers.node_command, _LOADED),
+        }
+    ).values()
+    for what, samples in (
+        (f"exec to first answer, {devices} devices", with_mgmt),
+        ("  the same without mgmtlisten", without),
+    ):
+        times = [each.duration_s for each in samples]
+        yield judged(what, _GOAL, times, {"rounds": samples}, f" s{_cpu(samples)}")
+    for what, samples in (
+        ("the interpreter alone", bare),
+        ("with the node's imports", loaded),
+    ):
+        shown = f"{middle(samples, lambda each: each.duration_s):.2f} s{_cpu(samples)}"
+        yield beside(what, shown, {"rounds": samples})
 
 
-def measure(home: Path) -> list[Outcome]:
-    # One round more than is counted: the first may have to compile, and makes the usage files.
-    rounds = [_round(home) for _ in range(_ROUNDS + 1)][1:]
-    with_mgmt, without, bare, loaded = zip(*rounds, strict=True)
-    kind = machine.file_system(home)
-    return [
-        _outcome(f"exec to first answer, {_DEVICES} devices on {kind}", with_mgmt, GOAL_S),
-        _outcome("  the same without mgmtlisten", without, GOAL_S),
-        _outcome("  beside it: the interpreter alone", bare),
-        _outcome("  beside it: the interpreter and all imports of the node", loaded),
-    ]
+def _cpu(samples: list[Sample]) -> str:
+    return f"; CPU {middle(samples, cpu_us) / 1e6:.2f} s"
 
 
-def _outcome(what: str, took: Sequence[_Took], goal_s: float | None = None) -> Outcome:
-    times = [each.wall_s for each in took]
-    return Outcome(
-        what,
-        "" if goal_s is None else f"< {goal_s:g} s",
-        f"{spread(times, ' s')}; CPU {median(each.cpu_s for each in took):.2f} s",
-        None if goal_s is None else median(times) < goal_s,
-        {"rounds": [asdict(each) for each in took]},
-    )
+def _starting(peer: Peer) -> Callable[[float], Sample]:
+    def run(_: float) -> Sample:
+        with peer:
+            return Sample(1, peer.start_s, peer.start_s, peer.start_cpu_s)
+
+    return run
 
 
-def _round(home: Path) -> tuple[_Took, _Took, _Took, _Took]:
-    return (
-        _start(home, mgmt=True),
-        _start(home, mgmt=False),
-        _python(home, _BARE),
-        _python(home, _LOADED),
-    )
+def _running(node: Node, code: str) -> Callable[[float], Sample]:
+    def run(_: float) -> Sample:
+        used, began = _children_cpu_s(), time.monotonic()
+        subprocess.run(
+            [node.python, "-c", code], cwd="/", env=os.environ | node.environment, check=True
+        )
+        took_s = time.monotonic() - began
+        return Sample(1, took_s, took_s, _children_cpu_s() - used)
 
-
-def _start(home: Path, mgmt: bool) -> _Took:
-    with Node(home, mgmt=mgmt, devices=_DEVICES) as node:
-        return _Took(node.start_s, node.start_cpu_s)
-
-
-def _python(home: Path, code: str) -> _Took:
-    used, began = _children_cpu_s(), time.monotonic()
-    subprocess.run([sys.executable, "-c", code], cwd=home, env=child_environment(), check=True)
-    return _Took(time.monotonic() - began, _children_cpu_s() - used)
+    return run
 
 
 def _children_cpu_s() -> float:

@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import time
-from pathlib import Path
+from collections.abc import Iterator
 
-from bench.life.busy import COUNT, busy
-from bench.life.node import Node
-from bench.outcome import Outcome, spread
+from bench.base.figures import spread
+from bench.base.outcome import Outcome, beside
+from bench.environment import Environment
+from bench.life.clients import COUNT, busy
+from bench.servers.peers import Peer, wait_for
 
-_UPGRADES = 20
+_BEGUN = re.compile(r"upgrade started: process (\d+)")
 
 
-def measure(home: Path) -> list[Outcome]:
+def measure(environment: Environment) -> Iterator[Outcome]:
+    upgrades = environment.scale.upgrades
     ready_s, gone_s = [], []
-    with Node(home) as node, busy(node) as clients:
-        for _ in range(_UPGRADES):
+    with environment.peers.node(mgmt=True) as node, busy(node) as clients:
+        for _ in range(upgrades):
             began = time.monotonic()
-            successor = node.begin_upgrade()
+            successor = begin(node)
             ready_s.append(time.monotonic() - began)
             began = time.monotonic()
-            node.retire(successor)
+            os.kill(node.pid, signal.SIGQUIT)
+            wait_for(lambda: node.has_ended(node.pid), "the old process has ended")
             gone_s.append(time.monotonic() - began)
+            node.pid = successor
             clients.see_all_served()
-        clients.finish()
-    samples = {
-        "requests": clients.requests,
-        "connections": clients.connections,
-        "lost": clients.lost,
-        "ready_s": ready_s,
-        "gone_s": gone_s,
-    }
-    return [
-        Outcome(
-            f"{_UPGRADES} upgrades under {COUNT} busy clients",
-            "0 requests lost",
-            f"{len(clients.lost)} lost of {clients.requests}",
-            not clients.lost,
-            samples,
-        ),
-        Outcome("  USR2 until the new one is ready", "", spread(ready_s, " s"), None, {}),
-        Outcome("  QUIT until the old one has ended", "", spread(gone_s, " s"), None, {}),
-    ]
+        clients.look("finish")
+    yield Outcome(
+        f"{upgrades} upgrades under {COUNT} busy clients",
+        f"{len(clients.lost)} lost of {clients.requests}",
+        "0 requests lost",
+        not clients.lost,
+        {"lost": clients.lost, "connections": clients.connections},
+    )
+    yield beside("USR2 until the new one is ready", spread(ready_s, " s"), {"ready_s": ready_s})
+    yield beside("QUIT until the old one has ended", spread(gone_s, " s"), {"gone_s": gone_s})
+
+
+def begin(node: Peer) -> int:
+    """Ask for a successor; return its process id once it is ready. The old one goes on."""
+    begun = len(_BEGUN.findall(node.log_text()))
+    os.kill(node.pid, signal.SIGUSR2)
+    pids = wait_for(lambda: _BEGUN.findall(node.log_text())[begun:], "the upgrade is logged")
+    wait_for(lambda: f"mogstored[{pids[0]}]: ready\n" in node.log_text(), "it is ready")
+    return int(pids[0])

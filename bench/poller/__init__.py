@@ -1,1 +1,1 @@
-"""What mogpoll costs on top of the kernel, beside other ways of waiting for descriptors."""
+"""Scenario: what mogpoll costs on top of the kernel, beside other ways of waiting."""

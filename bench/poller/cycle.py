@@ -7,52 +7,78 @@ descriptors have a byte to read all the time, so no call ever sleeps.
 from __future__ import annotations
 
 import gc
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from bench.poller.contenders import Mogpoll, Shared, bare
-from bench.poller.descriptors import readable
-from bench.rounds import alternating
+from bench.environment import alternating
+from bench.poller.contenders import OneShot, bare, mogpoll
 
 FEW, MANY = 10, 10_000
 _WARM_UP = 1000
 
 
 def compare(rounds: int, count: int) -> tuple[list[float], list[float]]:
-    """Return microseconds for a cycle of mogpoll and of the bare calls, by round."""
-    with _one_of(Mogpoll, 1, 1) as ours, _one_of(bare, 1, 1) as theirs:
+    """Microseconds for a cycle of mogpoll and of the bare calls, by round."""
+    with _armed(mogpoll, 1, 1) as ours, _armed(bare, 1, 1) as theirs:
         return _alternate(ours, theirs, rounds, count)
 
 
 def growth(
-    make: Callable[[], Shared], rounds: int, count: int, ready: int
+    make: Callable[[], OneShot], rounds: int, count: int, ready: int
 ) -> tuple[list[float], list[float]]:
-    """Return microseconds for a cycle with FEW registered and with MANY, by round.
+    """Microseconds for a cycle with FEW registered and with MANY, by round.
 
     Of the MANY, `ready` take turns, and the rest has nothing to read.
     """
-    with _one_of(make, FEW, FEW) as small, _one_of(make, ready, MANY) as large:
+    with _armed(make, FEW, FEW) as small, _armed(make, ready, MANY) as large:
         return _alternate(small, large, rounds, count)
 
 
 @contextmanager
-def _one_of(make: Callable[[], Shared], ready: int, registered: int) -> Iterator[Shared]:
+def pairs(count: int) -> Iterator[list[tuple[socket.socket, socket.socket]]]:
+    """Give `count` pairs of non-blocking sockets."""
     with ExitStack() as stack:
-        full, empty = stack.enter_context(readable(ready, registered))
+        made = []
+        for _ in range(count):
+            pair = socket.socketpair()
+            for each in pair:
+                stack.enter_context(each).setblocking(False)
+            made.append(pair)
+        yield made
+
+
+@contextmanager
+def readable(ready: int, registered: int) -> Iterator[tuple[list[int], list[int]]]:
+    """Give `ready` descriptors with a byte to read, and the rest of `registered` without."""
+    with pairs((ready + 1) // 2) as full, pairs((registered - ready + 1) // 2) as empty:
+        for one, other in full:
+            one.send(b"x")
+            other.send(b"x")
+        ours, theirs = (
+            [each.fileno() for pair in made for each in pair] for made in (full, empty)
+        )
+        yield ours[:ready], theirs[: registered - ready]
+
+
+@contextmanager
+def _armed(make: Callable[[], OneShot], ready: int, registered: int) -> Iterator[OneShot]:
+    with readable(ready, registered) as (full, empty):
         contender = make()
-        stack.callback(contender.close)
-        contender.add(full)
-        contender.add(empty)
-        contender.cycle_s(max(_WARM_UP, ready))
-        yield contender
+        try:
+            contender.add([*full, *empty])
+            contender.cycle_s(max(_WARM_UP, ready))
+            yield contender
+        finally:
+            contender.close()
 
 
 def _alternate(
-    first: Shared, second: Shared, rounds: int, count: int
+    first: OneShot, second: OneShot, rounds: int, count: int
 ) -> tuple[list[float], list[float]]:
-    found: dict[Shared, list[float]] = {first: [], second: []}
+    found: tuple[list[float], list[float]] = ([], [])
     gc.collect()
-    for order in alternating([first, second], rounds):
-        for each in order:
-            found[each].append(each.cycle_s(count) / count * 1e6)
-    return found[first], found[second]
+    for order in alternating([(first, found[0]), (second, found[1])], rounds):
+        for each, own in order:
+            own.append(each.cycle_s(count) / count * 1e6)
+    return found

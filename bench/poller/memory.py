@@ -9,7 +9,6 @@ descriptor is an object of its own for each registration, as it is when a socket
 from __future__ import annotations
 
 import gc
-import json
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -17,12 +16,10 @@ from dataclasses import asdict, dataclass
 
 import psutil
 
-from bench.idle import raise_file_limit
-from bench.life.child import Child
-from bench.poller.descriptors import pairs
+from bench.base.machine import require_files
+from bench.load.child import Child, serve
+from bench.poller.cycle import pairs
 from mogpoll import Interest, open_poller
-
-_SPARE_DESCRIPTORS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +32,14 @@ class Growth:
 
 def measure(count: int) -> Growth:
     """Ask a new process. Raises: PeerFailed."""
-    with Child("bench.poller.memory", count) as child:
+    with Child(__name__, count) as child:
         return Growth(**child.ask("measure"))
 
 
 def _measure_here(count: int) -> Growth:
-    raise_file_limit(count + _SPARE_DESCRIPTORS, "ask for fewer")
+    require_files(count)
     process = psutil.Process()
-    resident = _growth(count, lambda: process.memory_info().rss)
+    resident = _growth(count, lambda: int(process.memory_info().rss))
     tracemalloc.start()
     allocated = _growth(count, lambda: tracemalloc.get_traced_memory()[0])
     return Growth(resident / count, allocated / count)
@@ -65,5 +62,4 @@ def _growth(count: int, used: Callable[[], int]) -> int:
 
 
 if __name__ == "__main__":
-    for _ in sys.stdin:
-        print(json.dumps(asdict(_measure_here(int(sys.argv[1])))), flush=True)
+    serve(lambda _: asdict(_measure_here(int(sys.argv[1]))))

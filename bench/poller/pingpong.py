@@ -7,19 +7,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.poller.contenders import Asyncio, Contender, Mogpoll, Selectors, Switch, bare, bare_name
-from bench.poller.descriptors import pairs
+from bench.poller.contenders import Asyncio, Contender, Selectors, Switch, bare, bare_name, mogpoll
+from bench.poller.cycle import pairs
 
 PAIRS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Who plays, and with how many threads."""
+    """A contender, and with how many threads it plays."""
 
     make: Callable[[], Contender]
     name: str
     threads: int
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +41,16 @@ class Score:
         return self.cpu_s * 1e6 / self.events
 
 
+Playing = Callable[[float], Score]
+
+
 def entries(many: int) -> list[Entry]:
     """mogpoll and the bare queue with one thread and with many; the others know one only."""
-    shared: list[tuple[Callable[[], Contender], str]] = [
-        (Mogpoll, Mogpoll.name),
-        (bare, bare_name()),
-    ]
+    shared = [(mogpoll, "mogpoll"), (bare, bare_name())]
     return [
         *(Entry(make, name, threads) for threads in (1, many) for make, name in shared),
-        Entry(Selectors, Selectors.name, 1),
-        Entry(Asyncio, Asyncio.name, 1),
+        Entry(Selectors, "selectors", 1),
+        Entry(Asyncio, "asyncio", 1),
     ]
 
 

@@ -1,0 +1,1 @@
+"""What knows of no server: arithmetic, goals, the table, the machine, cleanup."""

@@ -1,1 +1,0 @@
-"""All budgets by one command, with goal, figure and verdict: `python -m bench.budgets`."""

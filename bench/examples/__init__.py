@@ -1,0 +1,1 @@
+"""The examples of mogpoll beside the same programs with asyncio and with threads."""

@@ -1,0 +1,1 @@
+"""Scenarios of requests: beside peers, before and after a change, growth, large files, budgets."""
