@@ -1,1 +1,1 @@
-"""Virtual machines that run the suite: described in machines.yml, driven by `python -m vm`."""
+"""Virtual machines that run the suite: described in machines.yml, run by `python -m vm`."""

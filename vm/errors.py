@@ -1,4 +1,4 @@
-"""What goes wrong with a machine, and what to do next about it."""
+"""The error of a failed step, with advice."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""Checks of the fields of a mapping read from YAML: every complaint names its key.
+"""Checks of the fields of a mapping read from YAML: every error names its key.
 
 YAML guesses types: `release: 14.10` is the number 14.1, `no` is false. Nothing is converted here;
-what has the wrong type is refused, with a word on quoting where that is the likely mistake.
+a wrong type is an error, which says "quote it" where that is the likely mistake.
 """
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,7 @@ _HEX_DIGITS = {"256": 64, "512": 128}
 
 
 class Fields:
-    """The fields of one mapping, taken one by one; `done` refuses what nobody took."""
+    """The fields of one mapping, taken one by one; `done` refuses the rest as unknown."""
 
     def __init__(self, values: object, where: str) -> None:
         if not isinstance(values, Mapping):
@@ -26,7 +27,7 @@ class Fields:
         self._where = where
 
     def text(self, key: str, choices: tuple[str, ...] = ()) -> str:
-        """Take a string that must be there."""
+        """Take a required string."""
         value = self._take(key)
         if value is None:
             raise self.wrong(key, "is missing")
@@ -46,6 +47,15 @@ class Fields:
             raise self.wrong(key, f"is {value}, and must be at least {lowest}")
         return value
 
+    def date(self, key: str) -> datetime.date:
+        """Take a day, which YAML reads from YYYY-MM-DD without quotes."""
+        value = self._take(key)
+        if value is None:
+            raise self.wrong(key, "is missing")
+        if type(value) is not datetime.date:
+            raise self.wrong(key, f"is {_kind(value)}, and must be a day like 2027-06-30")
+        return value
+
     def texts(self, key: str) -> tuple[str, ...]:
         """Take a list of strings; without the key it is empty."""
         value = self._take(key)
@@ -56,7 +66,7 @@ class Fields:
         return tuple(self._checked_text(f"{key}[{n}]", one, ()) for n, one in enumerate(value))
 
     def checksum(self, key: str) -> str | None:
-        """Take `sha256:HEX`, `sha512:HEX`, or the URL of the list that the publisher keeps."""
+        """Take `sha256:HEX`, `sha512:HEX`, or the URL of a published list."""
         value = self.optional_text(key)
         if value is None or value.startswith("https://"):
             return value

@@ -1,7 +1,8 @@
-"""machines.yml as data: which machines there are, each checked before anything is done with it."""
+"""machines.yml as data: all machines, each checked before it is used."""
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +12,20 @@ import yaml
 
 from vm.errors import VMError
 from vm.fields import Fields
+from vm.systems import SYSTEMS
 
 MACHINES = Path(__file__).with_name("machines.yml")
-SYSTEMS = ("freebsd", "debian")
 PROVIDERS = ("libvirt", "qemu", "virtualbox")
 ACCELERATORS = ("auto", "kvm", "tcg")
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
-_PACKAGE = re.compile(r"[a-z0-9{][A-Za-z0-9+.{}_-]*")
+_PACKAGE = re.compile(r"[a-z0-9{][A-Za-z0-9+.%{}_-]*")
 _LEAST_MEMORY_MIB = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A Vagrant box: a name, and where it is really got from."""
+    """A Vagrant box: its name, and the URL it is downloaded from."""
 
     name: str
     url: str
@@ -34,7 +35,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A disk image that qemu boots, published at a URL, lying at a path, or built by a script."""
+    """A disk image that qemu boots: at a URL, at a path, or built by a script."""
 
     url: str | None
     path: str | None
@@ -46,9 +47,13 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
+    """One entry. `suite` is what pytest runs of the tests; empty for all."""
+
     name: str
     system: str
     release: str
+    end_of_life: datetime.date
+    suite: str
     memory: int
     cpus: int
     packages: tuple[str, ...]
@@ -56,8 +61,19 @@ class Machine:
     image: Image | None
 
 
-def load(path: Path = MACHINES) -> dict[str, Machine]:
-    """Read and check the file. Raises: VMError naming file, machine and key."""
+class Machines(dict[str, Machine]):
+    """The machines by name, and the errors of entries that are wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken: dict[str, VMError] = {}
+
+
+def load(path: Path = MACHINES) -> Machines:
+    """Read the file and check each entry; a wrong one stops no other machine.
+
+    Raises: VMError naming file and key, when the file is no list of machines.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -70,35 +86,52 @@ def load(path: Path = MACHINES) -> dict[str, Machine]:
         raise top.wrong("machines", "must be a list of machines")
     if unknown := [str(key) for key in content if key != "machines"]:
         raise top.wrong(unknown[0], "is not known here")
-    machines: dict[str, Machine] = {}
+    machines = Machines()
     for number, entry in enumerate(listed, start=1):
-        machine = _machine(entry, path, number)
-        if machine.name in machines:
-            raise VMError(f"{path}: machine '{machine.name}', key 'name': is there twice")
-        machines[machine.name] = machine
+        name = _name_of(entry, number)
+        try:
+            if name in machines or name in machines.broken:
+                machines.pop(name, None)
+                raise VMError(f"{path}: machine '{name}', key 'name': is used twice")
+            machines[name] = _machine(entry, path, number)
+        except VMError as error:
+            machines.broken.setdefault(name, error)
     return machines
 
 
-def select(machines: dict[str, Machine], names: Sequence[str]) -> list[Machine]:
-    """Find machines by name. Raises: VMError listing those there are."""
+def select(machines: Machines, names: Sequence[str]) -> None:
+    """Check the names. Raises: VMError listing those there are."""
     for name in names:
-        if name not in machines:
-            known = ", ".join(machines)
-            raise VMError(f"there is no machine '{name}'", f"Known machines: {known}.")
-    return [machines[name] for name in names]
+        if name not in machines and name not in machines.broken:
+            known = ", ".join([*machines, *machines.broken])
+            raise VMError(f"no machine '{name}'", f"Known machines: {known}.")
+
+
+def find(machines: Machines, name: str) -> Machine:
+    """Return a machine. Raises: VMError with what is wrong in its entry."""
+    if name in machines.broken:
+        raise machines.broken[name]
+    return machines[name]
+
+
+def _name_of(entry: object, number: int) -> str:
+    name = entry.get("name") if isinstance(entry, dict) else None
+    return name if isinstance(name, str) else f"number {number}"
 
 
 def _machine(entry: object, path: Path, number: int) -> Machine:
-    named = isinstance(entry, dict) and isinstance(entry.get("name"), str)
-    where = f"{path}: machine " + (f"'{entry['name']}'" if named else f"number {number}")  # type: ignore[index]
-    fields = Fields(entry, where)
+    name = _name_of(entry, number)
+    quoted = name if name == f"number {number}" else f"'{name}'"
+    fields = Fields(entry, f"{path}: machine {quoted}")
     name = fields.text("name")
     if not _NAME.fullmatch(name):
         raise fields.wrong("name", f"is {name!r}, and may have a-z, 0-9 and - only")
     machine = Machine(
         name=name,
-        system=fields.text("system", SYSTEMS),
+        system=fields.text("system", tuple(SYSTEMS)),
         release=fields.text("release"),
+        end_of_life=fields.date("end_of_life"),
+        suite=fields.optional_text("suite") or "",
         memory=fields.number("memory", lowest=_LEAST_MEMORY_MIB),
         cpus=fields.number("cpus", lowest=1),
         packages=_packages(fields),

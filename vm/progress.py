@@ -1,4 +1,4 @@
-"""What the terminal shows: steps, and how far a long one is. On a pipe: whole lines, and few."""
+"""Steps on the terminal, and the progress of long ones. On a pipe: whole lines, and few."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def step(machine: str, what: str) -> None:
 
 
 class Progress:
-    """One long step: `tell` as often as you like, it is shown as often as is bearable."""
+    """The progress of one long step; `update` is cheap, and shows a line now and then."""
 
     def __init__(self, machine: str) -> None:
         self._prefix = f"    {machine}: "
@@ -25,7 +25,7 @@ class Progress:
     def seconds(self) -> float:
         return time.monotonic() - self._began
 
-    def tell(self, text: str) -> None:
+    def update(self, text: str) -> None:
         now = time.monotonic()
         if now - self._shown < (_ON_TERMINAL_S if self._terminal else _ON_PIPE_S):
             return

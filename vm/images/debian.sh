@@ -2,8 +2,8 @@
 # Build a Debian image from Debian's packages: debian.sh RELEASE DIRECTORY [PACKAGE...]
 #
 # Leaves disk.qcow2 (one ext4 file system, no partitions), vmlinuz and initrd in DIRECTORY, for
-# qemu to boot directly. First-boot set-up is cloud-init's, as in Debian's own cloud images.
-# DEBIAN_MIRROR names another mirror.
+# qemu to boot directly. cloud-init sets it up at first boot, as in Debian's own cloud images.
+# The packages come from the archive that this machine's apt uses; DEBIAN_MIRROR names another.
 set -eu
 
 release=$1 into=$2
@@ -21,6 +21,19 @@ for tool in mmdebstrap mke2fs qemu-img; do
 done
 [ "$(id -u)" = 0 ] || { echo "debian.sh: only root can keep the files' owners" >&2; exit 1; }
 
+# The archive of this machine's own release serves the others too.
+own_archive() {
+    own=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    # shellcheck disable=SC2016 # apt fills the fields in
+    apt-get indextargets --no-release-info --format '$(SITE) $(RELEASE) $(COMPONENT)' \
+        'Created-By: Packages' | awk -v own="$own" '$2 == own && $3 == "main" { print $1; exit }'
+}
+archive=${DEBIAN_MIRROR:-$(own_archive)}
+[ -n "$archive" ] || {
+    echo "debian.sh: apt knows no archive of Debian here: name one in DEBIAN_MIRROR" >&2
+    exit 1
+}
+
 mkdir -p "$into"
 work=$(mktemp -d "$into/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -33,8 +46,8 @@ for package in "$@"; do
 done
 
 mmdebstrap --mode=root --variant=minbase --include="$packages" \
-    "$suite" "$work/root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
-# Each module of cloud-init costs seconds in emulation; the seed asks for these few.
+    "$suite" "$work/root" "$archive"
+# Each module of cloud-init costs seconds in emulation; the seed needs these few.
 cat >"$work/root/etc/cloud/cloud.cfg.d/90-seed-only.cfg" <<'EOF'
 datasource_list: [NoCloud]
 ssh_genkeytypes: [ed25519]

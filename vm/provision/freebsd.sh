@@ -2,6 +2,9 @@
 # Prepare FreeBSD for the suite, as root: freebsd.sh PACKAGE...
 # {python} in a package stands for the version of the default Python without the dot.
 set -eu
+# sshd's PATH for commands lacks /usr/local.
+PATH=$PATH:/usr/local/sbin:/usr/local/bin
+export PATH
 
 export ASSUME_ALWAYS_YES=yes
 out_of_reach() {

@@ -3,9 +3,12 @@
 #
 # Below ~/mogvm lie: src (the checkout), dist (the wheel, built on the host), house (packages for
 # a guest without internet; if it is there, nothing else is used), out (what is fetched back).
-# The environment is tox's `py`, the one that the host has. `suite.sh stop` ends a run that the
-# host has lost sight of.
+# The environment is tox's `py`, as on the host. `suite.sh stop` ends a run whose connection
+# to the host is gone; `suite.sh python` prints the version of the guest's Python.
 set -eu
+# sshd's PATH for commands lacks the packages of FreeBSD, OpenBSD and NetBSD.
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/pkg/sbin:/usr/pkg/bin
+export PATH
 
 base=$HOME/mogvm
 running=$base/running
@@ -17,9 +20,12 @@ stop_previous() {
     kill -s TERM -- "-$group" 2>/dev/null || true
 }
 
+if [ "${1:-}" = python ]; then
+    exec python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+fi
 stop_previous
 [ "${1:-}" != stop ] || exit 0
-# sshd gives a command a process group of its own.
+# sshd runs each command in a process group of its own.
 ps -o pgid= -p $$ | tr -d ' ' >"$running"
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1

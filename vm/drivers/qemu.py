@@ -1,11 +1,11 @@
-"""The command line of qemu, and the process behind it.
+"""The command line of qemu, and its process.
 
-Network: qemu's user mode, which needs no rights on the host. The guest's port 22 is a free port of
-127.0.0.1. With `--offline` the guest reaches nothing else (`restrict=on`), the host included.
+Network: qemu's user mode, which needs no privileges. The guest's port 22 is forwarded from a free
+port of 127.0.0.1. With `--offline` the guest reaches nothing (`restrict=on`), not even the host.
 
-Acceleration: /dev/kvm may be there without working, in a virtual machine whose own processor
-shows no virtualization; then a guest hangs before its first line. So kvm is chosen only when the
-processor has the flag too. Everything else is emulated in software, ten to thirty times slower.
+Acceleration: inside a virtual machine /dev/kvm can exist while the processor has no
+virtualization; a guest then hangs before its first line. `auto` takes kvm only if the processor
+has the flag too, and otherwise tcg, which is ten to thirty times slower.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from vm.disk_images import Bootable
 from vm.errors import VMError
+from vm.images.disk_images import Bootable
 from vm.machines import Machine
-from vm.place import require_tool
+from vm.paths import require_tool
+from vm.systems import SYSTEMS
 
 QEMU = "qemu-system-x86_64"
+_KVM = "/dev/kvm"
 _KILL_AFTER_S = 10.0
 _PAUSE_S = 0.1
 
@@ -37,10 +40,17 @@ class Disks:
 
 
 def acceleration(wanted: str) -> str:
-    """Turn `auto` into what this host can do."""
+    """Resolve `auto` to the best that this host has."""
     if wanted != "auto":
         return wanted
-    return "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) and _can_virtualize() else "tcg"
+    return "kvm" if no_kvm() is None else "tcg"
+
+
+def no_kvm() -> str | None:
+    """Return why this host cannot use kvm, or None."""
+    if not os.access(_KVM, os.R_OK | os.W_OK):
+        return f"no access to {_KVM}" if os.path.exists(_KVM) else f"no {_KVM}"
+    return None if _can_virtualize() else "a processor without virtualization"
 
 
 def _can_virtualize() -> bool:
@@ -73,7 +83,7 @@ def command_line(
         *("-serial", f"file:{console}"),
         *("-monitor", "none"),
         *("-drive", f"file={disks.overlay},if=virtio,format=qcow2,cache=unsafe"),
-        *("-drive", f"file={disks.seed},if=virtio,format=raw,readonly=on"),
+        *("-drive", f"file={disks.seed},{_seed_drive(machine)},format=raw,readonly=on"),
         *("-netdev", network),
         *("-device", "virtio-net-pci,netdev=net0"),
         *("-device", "virtio-rng-pci"),
@@ -84,29 +94,21 @@ def command_line(
     return command
 
 
+def _seed_drive(machine: Machine) -> str:
+    return "if=ide,media=cdrom" if SYSTEMS[machine.system].seed_on_cdrom else "if=virtio"
+
+
 def make_overlay(base: Path, overlay: Path, size: str) -> None:
-    """Make the disk that the guest writes to; the image below stays as it is."""
-    tool = require_tool("qemu-img", "qemu-utils")
-    command = [
-        tool,
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-F",
-        "qcow2",
-        "-b",
-        str(base),
-        str(overlay),
-        size,
-    ]
+    """Create the disk that the guest writes to, on top of the image."""
+    command = [require_tool("qemu-img", "qemu-utils"), "create", "-q", "-f", "qcow2"]
+    command += ["-F", "qcow2", "-b", str(base), str(overlay), size]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise VMError(f"qemu-img: {done.stderr.strip()}", "Is the image a qcow2 file?")
 
 
 def start(command: list[str], pid_file: Path) -> None:
-    """Start qemu in the background, in a session of its own: Ctrl-C here does not reach it."""
+    """Start qemu in a session of its own, out of reach of Ctrl-C."""
     background = ["-daemonize", "-pidfile", str(pid_file)]
     done = subprocess.run(
         [*command, *background],
@@ -119,12 +121,12 @@ def start(command: list[str], pid_file: Path) -> None:
     if done.returncode != 0:
         raise VMError(
             f"qemu does not start: {done.stderr.strip()}",
-            "Its options are made in vm/qemu.py from vm/machines.yml.",
+            "vm/drivers/qemu.py makes its options from vm/machines.yml.",
         )
 
 
 def running(pid_file: Path) -> psutil.Process | None:
-    """Find the qemu that was started, and be sure that its number was not given to another."""
+    """Return the machine's qemu; a reused process number is recognized by its command line."""
     try:
         process = psutil.Process(int(pid_file.read_text()))
         alive = process.status() != psutil.STATUS_ZOMBIE
@@ -135,7 +137,7 @@ def running(pid_file: Path) -> psutil.Process | None:
 
 
 def stop(pid_file: Path) -> None:
-    """End qemu as a power cut would: TERM, and KILL if it does not listen."""
+    """Cut the power: SIGTERM, and SIGKILL 10 s later."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         process = running(pid_file)
         if process is None:
@@ -148,12 +150,15 @@ def stop(pid_file: Path) -> None:
             return
 
 
-def wait_for_end(pid_file: Path, limit_s: float) -> bool:
-    """Say whether qemu ended in time. It is no child of ours: nothing tells us, so we look."""
+def wait_for_end(
+    pid_file: Path, limit_s: float, meanwhile: Callable[[], None] = lambda: None
+) -> bool:
+    """Return whether qemu ended in time. It is no child of ours, so this polls."""
     deadline = time.monotonic() + limit_s
     while running(pid_file) is not None:
         if time.monotonic() > deadline:
             return False
+        meanwhile()
         time.sleep(_PAUSE_S)
     return True
 

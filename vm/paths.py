@@ -1,4 +1,4 @@
-"""Where things lie on this host: downloads, what belongs to a machine, what came out of it."""
+"""Paths on this host (downloads, machines, results), with checks of space and of tools."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def cache() -> Path:
-    """Return the directory for all that can be made again; MOG_VM_CACHE moves it."""
+    """Return the directory of everything that can be rebuilt; MOG_VM_CACHE moves it."""
     return Path(os.environ.get("MOG_VM_CACHE") or ROOT / ".cache" / "vm").absolute()
 
 
@@ -23,18 +23,25 @@ def results(name: str) -> Path:
 
 
 def require_space(directory: Path, needed: int, what: str) -> None:
-    """Raises: VMError when the file system below the directory has less room than needed."""
+    """Create the directory. Raises: VMError when its file system has too little space."""
     directory.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(directory).free
+    check_space(directory, needed, what)
+
+
+def check_space(directory: Path, needed: int, what: str) -> None:
+    """Raises: VMError when the file system of the directory, or of its place, is too full."""
+    there = next(place for place in (directory, *directory.parents) if place.exists())
+    free = shutil.disk_usage(there).free
     if free < needed:
         raise VMError(
-            f"no room for {what}: {needed >> 20} MiB needed, {free >> 20} MiB free in {directory}",
-            "Make room there, or name another directory in MOG_VM_CACHE.",
+            f"no space for {what}: {needed >> 20} MiB needed, {free >> 20} MiB free "
+            f"in {directory}",
+            "Free some space there, or name another directory in MOG_VM_CACHE.",
         )
 
 
 def require_tool(tool: str, package: str) -> str:
-    """Find a program. Raises: VMError saying which package has it."""
+    """Find a program. Raises: VMError naming the package that has it."""
     found = shutil.which(tool)
     if found is None:
         raise VMError(

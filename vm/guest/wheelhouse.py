@@ -1,8 +1,8 @@
-"""Everything that pip has to install in a guest without internet, gathered on this host.
+"""All packages that pip installs in a guest without internet, downloaded on this host.
 
-Linux guests get wheels. FreeBSD has no wheels of compiled packages, so it gets their sources and
-what builds those; whatever else comes in for FreeBSD must be pure Python, or pip stops here. That
-makes this the check that no dependency of the suite or of tox has turned to Rust.
+Linux guests get wheels. The BSDs have no wheels of compiled packages: they get their sources with
+the build tools, and pure wheels of everything else. pip fails here on any other compiled package,
+for instance when a dependency of the suite or of tox moves to Rust.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from vm.errors import VMError
-from vm.place import ROOT
+from vm.paths import ROOT
 from vm.progress import step
 
 _TOX = "tox>=4.24"
-# In C, and without wheels for FreeBSD; the second line builds them.
+# In C, and without wheels for the BSDs; the second line builds them.
 _COMPILED = ("httptools", "psutil", "PyYAML", "setproctitle")
 _BUILDERS = ("setuptools", "wheel", "cython")
-# Published as a source only, though in Python: the wheel is built here and serves everywhere.
+# Pure Python, but published as a source only: the wheel is built here, for all systems.
 _NO_WHEEL = ("pymogilefs",)
 _LINUX = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 
@@ -36,14 +36,15 @@ def gather(system: str, python: str, into: Path) -> None:
     _pip("wheel", "--no-deps", "--wheel-dir", str(into), *_NO_WHEEL)
     if odd := [path.name for path in into.iterdir() if not path.name.endswith("-none-any.whl")]:
         raise VMError(f"not pure Python: {', '.join(odd)}")
-    if system == "freebsd":
+    needs = _project()["project"]["dependencies"]
+    if system != "debian":
         sources = ("--no-deps", "--no-binary", ",".join(_COMPILED))
         _pip("download", "--dest", str(into), *sources, *_COMPILED)
         group = _group_without(_COMPILED)
-        _pip("download", *_for_guest(into, python, "any"), *_BUILDERS, *group, _TOX)
+        pure = _without(_COMPILED, needs)
+        _pip("download", *_for_guest(into, python, "any"), *_BUILDERS, *pure, *group, _TOX)
     else:
         group = ["--group", f"{ROOT / 'pyproject.toml'}:test"]
-        needs = _project()["project"]["dependencies"]
         _pip("download", *_for_guest(into, python, *_LINUX), *group, *needs, _TOX)
 
 
@@ -60,14 +61,19 @@ def _project() -> dict[str, Any]:
 
 
 def _group_without(names: tuple[str, ...], group: str = "test") -> list[str]:
-    """Return the requirements of a dependency group, save those of some packages."""
+    """Return the requirements of a dependency group except those of some packages."""
     found: list[str] = []
     for entry in _project()["dependency-groups"][group]:
         if isinstance(entry, dict):
             found += _group_without(names, entry["include-group"])
-        elif not entry.lower().startswith(tuple(name.lower() for name in names)):
-            found.append(entry)
+        else:
+            found += _without(names, [entry])
     return found
+
+
+def _without(names: tuple[str, ...], requirements: list[str]) -> list[str]:
+    begins = tuple(name.lower() for name in names)
+    return [each for each in requirements if not each.lower().startswith(begins)]
 
 
 def _pip(*arguments: str) -> None:
@@ -76,5 +82,5 @@ def _pip(*arguments: str) -> None:
     if done.returncode != 0:
         raise VMError(
             f"pip {arguments[0]} failed with status {done.returncode}",
-            "Its message stands above. This host needs the network for --offline guests, once.",
+            "See its message above. Packages for --offline guests come over this host's network.",
         )

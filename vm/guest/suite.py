@@ -1,4 +1,4 @@
-"""The suite in a guest: copy the checkout, prepare the system, run, fetch what came out."""
+"""The suite in a guest: copy the checkout, prepare the system, run, fetch the results."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vm import ssh, wheelhouse
-from vm.driver import Driver
+from vm.drivers.driver import Driver
 from vm.errors import VMError
-from vm.place import ROOT, cache, results
+from vm.guest import ssh, wheelhouse
+from vm.paths import ROOT, cache, results
 from vm.progress import step
 
 _BASE = "mogvm"
+_SCRIPT = f"{_BASE}/src/vm/provision/suite.sh"
 _LOG = "run.log"
 _FETCHED = ("junit.xml", "probe.json")
 _TEST_TIMEOUT_S = 60
 
 
 def sync(driver: Driver) -> None:
-    """Make ~/mogvm/src in the guest the same as this checkout; tox's environment there stays."""
+    """Make ~/mogvm/src in the guest equal to this checkout; its .tox stays."""
     step(driver.machine.name, "copying the checkout")
     login = driver.login()
     ssh.output(
@@ -34,7 +35,7 @@ def sync(driver: Driver) -> None:
 
 
 def provision(driver: Driver) -> None:
-    """Install what the suite needs from the system, as root."""
+    """Install the system packages that the suite needs, as root."""
     machine = driver.machine
     step(machine.name, f"provisioning with vm/provision/{machine.system}.sh")
     script = f"~{driver.login().user}/{_BASE}/src/vm/provision/{machine.system}.sh"
@@ -43,66 +44,66 @@ def provision(driver: Driver) -> None:
     if status != 0:
         raise VMError(
             f"{machine.name}: provisioning failed with status {status}",
-            "Its message stands above. A guest without internet needs an image that has the "
-            "packages already, like linux-qemu; the machine is left as it is.",
+            "See its message above. A guest without internet needs an image with the packages "
+            "in it, like linux-qemu; the machine stays up.",
         )
 
 
 def test(driver: Driver, arguments: Sequence[str], offline: bool) -> int:
-    """Run the suite with pytest's arguments; return its status, 0 if all is well."""
+    """Run the suite with arguments for pytest; return its status."""
     name = driver.machine.name
     login = driver.login()
     _send_packages(driver, offline)
-    place = results(name)
-    place.mkdir(parents=True, exist_ok=True)
-    # A run that fails early must not look like the last one; what people wrote beside stays.
+    directory = results(name)
+    directory.mkdir(parents=True, exist_ok=True)
+    # Results of the previous run go, so that an early failure shows; notes beside them stay.
     for result in (_LOG, *_FETCHED):
-        (place / result).unlink(missing_ok=True)
+        (directory / result).unlink(missing_ok=True)
     patience = driver.patience()
     environment = f"MOG_TEST_PATIENCE={patience:g}"
     limit = f"--timeout={_TEST_TIMEOUT_S * patience:g}"
-    words = " ".join(shlex.quote(word) for word in [limit, *arguments])
-    step(name, f"the suite; its log: {place / _LOG}")
-    command = f"{environment} sh {_BASE}/src/vm/provision/suite.sh {words}"
+    chosen = driver.machine.suite.split()
+    words = " ".join(shlex.quote(word) for word in [limit, *arguments, *chosen])
+    step(name, f"the suite; its log: {directory / _LOG}")
+    command = f"{environment} sh {_SCRIPT} {words}"
     try:
-        status = ssh.run(login, command, log=place / _LOG)
+        status = ssh.run(login, command, log=directory / _LOG)
     except KeyboardInterrupt:
-        ssh.output(login, f"sh {_BASE}/src/vm/provision/suite.sh stop")
+        ssh.output(login, f"sh {_SCRIPT} stop")
         raise
     fetch_results(driver)
     return status
 
 
 def fetch_results(driver: Driver) -> None:
-    """Fetch what the last run left in the guest."""
+    """Fetch the results of the last run from the guest."""
     login = driver.login()
-    place = results(driver.machine.name)
-    place.mkdir(parents=True, exist_ok=True)
+    directory = results(driver.machine.name)
+    directory.mkdir(parents=True, exist_ok=True)
     there = ssh.output(login, f"ls {_BASE}/out 2>/dev/null || true").split()
     for name in _FETCHED:
         if name in there:
-            (place / name).write_text(ssh.output(login, f"cat {_BASE}/out/{name}"))
+            (directory / name).write_text(ssh.output(login, f"cat {_BASE}/out/{name}"))
     if "junit.xml" not in there:
         raise VMError(
-            f"{driver.machine.name}: there are no results: the suite did not come so far",
-            f"See {place / _LOG}, and `python -m vm test {driver.machine.name}` tries again.",
+            f"{driver.machine.name}: there are no results: the suite did not get that far",
+            f"See {directory / _LOG}, and `python -m vm test {driver.machine.name}` tries again.",
         )
 
 
 def _send_packages(driver: Driver, offline: bool) -> None:
-    """Give the guest the wheel, and if it has no internet all that the wheel and tox need."""
+    """Send the wheel; to a guest without internet also all that the wheel and tox require."""
     login = driver.login()
-    place = cache() / driver.machine.name
-    dist, house = place / "dist", place / "house"
+    directory = cache() / driver.machine.name
+    dist, house = directory / "dist", directory / "house"
     _build_wheel(dist)
     ssh.output(login, f"rm -rf {_BASE}/dist {_BASE}/house")
     sent = ["dist"]
     if offline:
-        version = "import sys; print('%d.%d' % sys.version_info[:2])"
-        python = ssh.output(login, f"python3 -c {shlex.quote(version)}").strip()
+        python = ssh.output(login, f"sh {_SCRIPT} python").strip()
         wheelhouse.gather(driver.machine.system, python, house)
         sent.append("house")
-    ssh.send(login, place, sent, _BASE)
+    ssh.send(login, directory, sent, _BASE)
 
 
 def _build_wheel(into: Path) -> None:
@@ -114,7 +115,7 @@ def _build_wheel(into: Path) -> None:
 
 
 def _files() -> list[str]:
-    """List what belongs to the checkout: what git would track, or without git all but caches."""
+    """List the checkout's files: tracked and untracked ones, or without git all but caches."""
     asked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         listed = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout

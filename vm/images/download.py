@@ -1,4 +1,4 @@
-"""Downloads over https: with progress, a look at the room there is, and no half files."""
+"""Downloads over https: with progress, a check of the free space, and no partial files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vm.errors import VMError
-from vm.place import require_space
+from vm.paths import require_space
 from vm.progress import Progress
 
 _TIMEOUT_S = 60.0
@@ -21,17 +21,17 @@ _FAILURES = (OSError, EOFError, lzma.LZMAError, http.client.HTTPException)
 
 
 def fetch_text(url: str) -> str:
-    """Fetch a small text."""
-    with _told_apart(url), urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+    """Fetch a text of at most 1 MiB."""
+    with _as_vm_error(url), urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
         text: bytes = answer.read(_LIST_LIMIT)
     return text.decode("utf-8", "replace")
 
 
 def fetch(url: str, into: Path, machine: str) -> None:
-    """Fetch a file. It bears its name only when it is complete."""
+    """Fetch a file; it gets its name when it is complete."""
     with (
-        _told_apart(url),
-        _complete_or_gone(into) as part,
+        _as_vm_error(url),
+        _part_of(into) as part,
         urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer,
     ):
         size = int(answer.headers.get("Content-Length") or 0)
@@ -42,12 +42,16 @@ def fetch(url: str, into: Path, machine: str) -> None:
 def unpack(packed: Path, into: Path, machine: str) -> None:
     """Unpack a .xz file."""
     what = f"unpacking {packed.name}"
-    with _told_apart(str(packed)), _complete_or_gone(into) as part, lzma.open(packed) as file:
+    with (
+        _as_vm_error(str(packed)),
+        _part_of(into) as part,
+        lzma.open(packed) as file,
+    ):
         _write_pieces(lambda: file.read(_PIECE), part, 0, what, machine)
 
 
 @contextmanager
-def _told_apart(origin: str) -> Iterator[None]:
+def _as_vm_error(origin: str) -> Iterator[None]:
     try:
         yield
     except _FAILURES as error:
@@ -55,14 +59,14 @@ def _told_apart(origin: str) -> Iterator[None]:
             error.close()
         raise VMError(
             f"{origin}: {error}",
-            "Is this host on the network, and is there room? A file that you have already can be "
-            "named in `image: path` of vm/machines.yml.",
+            "Check the network and the free space. A file that is here already can be named in "
+            "`image: path` of vm/machines.yml.",
         ) from error
 
 
 @contextmanager
-def _complete_or_gone(path: Path) -> Iterator[Path]:
-    """A file to write to, which is renamed to `path` if nothing fails and removed otherwise."""
+def _part_of(path: Path) -> Iterator[Path]:
+    """Yield a file to write to; it is renamed to `path` on success, removed on failure."""
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -82,7 +86,7 @@ def _write_pieces(
             file.write(piece)
             done += len(piece)
             share = f" of {size >> 20}" if size else ""
-            progress.tell(f"{what}: {done >> 20}{share} MiB")
+            progress.update(f"{what}: {done >> 20}{share} MiB")
     if size and done != size:
         raise EOFError(f"ended after {done} of {size} bytes")
     progress.end(f"{what}: {done >> 20} MiB")

@@ -1,7 +1,7 @@
-"""A machine from a box: Vagrant runs it, python-vagrant tells its state and its way in.
+"""A machine that Vagrant runs from a box.
 
-`vagrant` itself is run for what takes long, so that its output streams. Its own provisioning and
-synced folders are not used: provisioning and copying go over ssh, as for machines without a box.
+State and login come from python-vagrant. Long commands run `vagrant` itself, which streams their
+output. Provisioning and copying go over ssh, as with images, not through Vagrant.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import vagrant
 
-from vm import checksum, ssh
-from vm.driver import State, Wishes
+from vm.drivers.driver import RunOptions, State
 from vm.errors import VMError
+from vm.guest import ssh
+from vm.images import checksum
 from vm.machines import Box, Machine
-from vm.place import HERE, cache, require_tool
+from vm.paths import HERE, cache, require_tool
 from vm.progress import step
 
 _ANSWER_S = 60.0
@@ -28,10 +29,10 @@ _STATES = {
 
 
 class VagrantMachine:
-    def __init__(self, machine: Machine, box: Box, wishes: Wishes) -> None:
+    def __init__(self, machine: Machine, box: Box, options: RunOptions) -> None:
         self.machine = machine
         self._box = box
-        self._wishes = wishes
+        self._options = options
         self._program = require_tool("vagrant", "vagrant")
         self._env = {
             **os.environ,
@@ -41,15 +42,15 @@ class VagrantMachine:
         self._vagrant = vagrant.Vagrant(root=str(HERE), env=self._env)
 
     def patience(self) -> float:
-        return 1.0 if self._wishes.patience is None else self._wishes.patience
+        return 1.0 if self._options.patience is None else self._options.patience
 
     def state(self) -> State:
         try:
             statuses = self._vagrant.status(self.machine.name)
         except (subprocess.CalledProcessError, RuntimeError) as error:
             raise VMError(
-                f"vagrant cannot tell the state of {self.machine.name}: {error}",
-                f"Try it yourself: cd {HERE} && vagrant status {self.machine.name}",
+                f"vagrant does not know the state of {self.machine.name}: {error}",
+                f"Try: cd {HERE} && vagrant status {self.machine.name}",
             ) from error
         known = [_STATES.get(str(one.state), State.STOPPED) for one in statuses]
         return known[0] if known else State.ABSENT
@@ -76,16 +77,16 @@ class VagrantMachine:
     def login(self) -> ssh.Login:
         name = self.machine.name
         try:
-            told = self._vagrant.conf(vm_name=name)
+            conf = self._vagrant.conf(vm_name=name)
         except subprocess.CalledProcessError as error:
             raise VMError(
-                f"{name} has no way in", f"`python -m vm up {name}` comes first."
+                f"vagrant has no login for {name}", f"`python -m vm up {name}` comes first."
             ) from error
         known_hosts = cache() / "vagrant" / f"{name}.known_hosts"
         options = ssh.plain(
-            told["HostName"], int(told["Port"]), Path(told["IdentityFile"]), known_hosts
+            conf["HostName"], int(conf["Port"]), Path(conf["IdentityFile"]), known_hosts
         )
-        return ssh.Login(options, user=told["User"], root_prefix="sudo -n", root_user=told["User"])
+        return ssh.Login(options, user=conf["User"], root_prefix="sudo -n", root_user=conf["User"])
 
     def halt(self) -> None:
         self._run("halt", self.machine.name)
@@ -105,6 +106,6 @@ class VagrantMachine:
         if done.returncode != 0:
             raise VMError(
                 f"vagrant {' '.join(arguments)} failed with status {done.returncode}",
-                "Its message stands above. If the box is gone from the catalogue: docs/vm.md says "
-                "how to go without one.",
+                "See its message above. docs/vm.md says how to go without a box that has left the "
+                "catalogue.",
             )

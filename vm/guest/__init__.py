@@ -1,0 +1,1 @@
+"""What runs in a machine: shell commands, wheels, and the suite."""

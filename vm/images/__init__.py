@@ -1,0 +1,1 @@
+"""Disk images: downloaded, checked, copied, and seeded for the first boot."""
