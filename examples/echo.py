@@ -24,11 +24,11 @@ class Echo:
         return Next.WRITE if self._unsent else Next.READ
 
 
-pool: WorkerPool[Echo, None] = WorkerPool(open_poller(), threads=8)
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-acceptor = Acceptor(listener, lambda connection: pool.add(Echo(connection)))
-acceptor.start()
-print("echo on port", listener.getsockname()[1], flush=True)
-sys.stdin.read()
-acceptor.stop()
-pool.stop()
+with (
+    open_poller() as poller,
+    WorkerPool(poller, threads=8) as pool,
+    Acceptor(listener, lambda connection, _address: pool.add(Echo(connection))),
+):
+    print("echo on port", listener.getsockname()[1], flush=True)
+    sys.stdin.read()

@@ -1,4 +1,4 @@
-"""Fill what is known of an sdist into a template of the port.
+"""Fill what is known of an sdist into a template of its port.
 
 python fill.py SDIST TEMPLATE RESULT
 
@@ -19,9 +19,9 @@ from pathlib import Path
 def main() -> None:
     """Write the result, or end with what is wrong."""
     sdist, template, result = map(Path, sys.argv[1:])
-    named = re.fullmatch(r"mogstored-(\d[\w.]*)\.tar\.gz", sdist.name)
+    named = re.fullmatch(r"(?:mogpoll|mogstored)-(\d[\w.]*)\.tar\.gz", sdist.name)
     if named is None:
-        raise SystemExit(f"{sdist} is not named like an sdist of mogstored")
+        raise SystemExit(f"{sdist} is not named like an sdist of ours")
     content = sdist.read_bytes()
     known = {
         "VERSION": named[1],

@@ -1,10 +1,10 @@
-"""Make the manual pages from their templates, the option parser, the keys and the docstrings.
+"""Make the manual pages from their templates, the table of settings and the docstrings.
 
 python packaging/man/render.py            writes the pages beside their templates
 python packaging/man/render.py --check    says which of them are out of date, and exits with 1
 
-The package must be importable. The pages are kept under version control, so that whoever
-builds or installs the distribution needs none of this.
+The package must be importable. The pages are under version control: building and installing the
+distribution does not need this script.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ import inspect
 import re
 import sys
 import textwrap
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import mogpoll
-from mogstored.config.model import DEFAULT_HTTPLISTEN, DEFAULT_MGMTLISTEN
-from mogstored.config.settings import KEYS, SWITCHES
-from mogstored.options import build_parser
+from mogstored.check_disks import arguments as check_arguments
+from mogstored.config.command_line import help_text
+from mogstored.config.rows.setting import Group, Merge, Setting
+from mogstored.config.settings import BY_NAME, KEYS, SETTINGS
+from mogstored.device_command import arguments as device_arguments
+from mogstored.scrub import arguments as scrub_arguments
+from mogstored.top import arguments as top_arguments
 
 HERE = Path(__file__).resolve().parent
+DATE = "November 29, 2026"
 WIDTH = 78
 _QUESTION_MARK = r"\&?"
 PAGES = ("mogstored.1", "mogstored.conf.5", "mogpoll.7")
@@ -46,60 +50,96 @@ def main() -> int:
 
 def render(name: str) -> str:
     """Return the text of one page."""
-    prose = tomllib.loads((HERE / "prose.toml").read_text())
     parts = {
-        "DATE": prose["date"],
-        "OPTIONS": options(build_parser("mogstored"), prose["options"], prose["instead"]),
-        "KEYS": keys(prose["keys"], prose["values"]),
-        "SWITCHES": " ,\n".join(f".Cm {name}" for name in sorted(SWITCHES)) + " ",
-        "HTTPLISTEN": DEFAULT_HTTPLISTEN,
-        "MGMTLISTEN": DEFAULT_MGMTLISTEN,
+        "DATE": DATE,
+        "OPTIONS": options(),
+        "KEYS": keys(),
+        "SWITCHES": " ,\n".join(f".Cm {key}" for key, row in KEYS.items() if not row.metavar)
+        + " ",
+        "RULES": rules(),
+        "HTTPLISTEN": str(BY_NAME["httplisten"].default),
+        "MGMTLISTEN": str(BY_NAME["mgmtlisten"].default),
         "NAMES": names(),
+        "TOP": of_command(top_arguments.build_parser("mogstored top")),
+        "SCRUB": of_command(scrub_arguments.build_parser("mogstored scrub")),
+        "DEVICE": of_command(device_arguments.build_parser("mogstored device")),
+        "CHECKDISKS": of_command(check_arguments.build_parser("mogstored check-disks")),
     }
     template = (HERE / f"{name}.in").read_text()
     filled = re.sub(r"@([A-Z]+)@", lambda found: parts[found[1]], template)
     return "".join(f"{line}\n" for line in wrapped(filled.splitlines()))
 
 
-def options(
-    parser: argparse.ArgumentParser, prose: Mapping[str, str], instead: Mapping[str, str]
-) -> str:
-    """Return the options by their groups, each with its help text and what is said beyond it."""
+def options() -> str:
+    """Return the options by their groups."""
     lines = []
-    left = {*prose, *instead}
-    for group in parser._action_groups:
-        shown = [action for action in group._group_actions if action.help != argparse.SUPPRESS]
-        if not shown:
-            continue
-        lines += [f".Ss {sentence(group.title or '')}", ".Bl -tag -width Ds"]
-        for action in shown:
-            name = action.option_strings[-1].removeprefix("--")
-            lines += [f".It {' , '.join(flags(action))}"]
-            lines += escape(instead.get(name) or sentence(action.help or "") + ".")
-            lines += prose.get(name, "").strip().splitlines()
-            left.discard(name)
+    for group in Group:
+        lines += [f".Ss {sentence(group.value)}", ".Bl -tag -width Ds"]
+        for setting in SETTINGS:
+            if setting.group is group and not setting.is_hidden:
+                lines += [f".It {' , '.join(flags(setting))}", *meaning(setting)]
+                if setting.opposite:
+                    lines += [f".It Fl -no-{setting.option}", f"{sentence(setting.opposite)}."]
         lines.append(".El")
-    if left:
-        raise SystemExit(f"prose.toml speaks of options that do not exist: {sorted(left)}")
     return "\n".join(lines)
 
 
-def flags(action: argparse.Action) -> Iterable[str]:
-    value = f" Ar {action.metavar}" if action.metavar else ""
-    for option in action.option_strings:
-        # A question mark alone would be taken for the end of a sentence.
-        yield f"Fl {option[1:].replace('?', _QUESTION_MARK)}{value}"
-
-
-def keys(prose: Mapping[str, str], values: Mapping[str, str]) -> str:
-    """Return the keys of a configuration file, with their values."""
-    if prose.keys() != KEYS or values.keys() != KEYS:
-        odd = sorted((prose.keys() ^ KEYS) | (values.keys() ^ KEYS))
-        raise SystemExit(f"prose.toml and the known keys differ in: {', '.join(odd)}")
+def of_command(parser: argparse.ArgumentParser) -> str:
+    """Return the options of a subcommand."""
     lines = [".Bl -tag -width Ds"]
-    for key, text in prose.items():
-        lines += [f".It Cm {key} No = Ar {values[key]}", *text.strip().splitlines()]
+    for action in parser._actions:
+        value = f" Ar {action.metavar}" if action.metavar else ""
+        words = (word[1:].replace("?", _QUESTION_MARK) for word in action.option_strings)
+        if names := [f"Fl {word}{value}" for word in words]:
+            lines += [f".It {' , '.join(names)}", *mdoc(f"{sentence(action.help or '')}.")]
     return "\n".join([*lines, ".El"])
+
+
+def flags(setting: Setting) -> Iterable[str]:
+    value = f" Ar {setting.metavar}" if setting.metavar else ""
+    for option in (setting.short, f"--{setting.option}"):
+        if option:
+            # A question mark alone would be taken for the end of a sentence.
+            yield f"Fl {option[1:].replace('?', _QUESTION_MARK)}{value}"
+
+
+def keys() -> str:
+    """Return the keys of a configuration file, with their values."""
+    lines = [".Bl -tag -width Ds"]
+    for key, setting in KEYS.items():
+        lines += [f".It Cm {key} No = Ar {setting.metavar or 'SWITCH'}", *meaning(setting)]
+    return "\n".join([*lines, ".El"])
+
+
+def rules() -> str:
+    """Return how the command line and files become one value, and for which keys."""
+    lines = [".Bl -tag -width Ds"]
+    for rule in Merge:
+        names = [key for key, row in KEYS.items() if row.merge is rule and row.is_kept]
+        lines += [f".It Cm {' , '.join(names)}", f"{sentence(rule.value)}."]
+    return "\n".join([*lines, ".El"])
+
+
+def meaning(setting: Setting) -> list[str]:
+    hup = "HUP applies a change." if setting.is_reloadable else ""
+    return mdoc(f"{sentence(help_text(setting))}. {setting.about} {hup}".strip())
+
+
+def mdoc(text: str) -> list[str]:
+    """Return text with code in backticks and references to pages as lines of mdoc(7)."""
+    lines: list[str] = []
+    for part in re.split(r"(`[^`]+`|[\w.]+\(\d\))([.,;]?)", text):
+        if found := re.fullmatch(r"([\w.]+)\((\d)\)", part):
+            lines.append(f".Xr {found[1]} {found[2]}")
+        elif part.startswith("`"):
+            code = part[1:-1]
+            # A delimiter that belongs to the word, as in "http:", and not to the sentence.
+            lines.append(f".Ql {code}" + (r"\&" if code[-1] in ".,:;!?)]" else ""))
+        elif part in (".", ",", ";") and lines and lines[-1].startswith("."):
+            lines[-1] += f" {part}"
+        else:
+            lines += escape(part.strip())
+    return lines
 
 
 def names() -> str:

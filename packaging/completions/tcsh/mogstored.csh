@@ -11,15 +11,31 @@ complete mogstored \
         'c/-c=/f/' \
         'c/--config=/f/' \
         'c/--docroot=/d/' \
+        'c/--durability=/(none data full)/' \
+        'c/--checksum-at-rest=/(auto none md5 sha256)/' \
         'c/--pidfile=/f/' \
+        'c/--worker-processes=/(auto)/' \
         'c/--log-format=/(text json)/' \
+        'c/--access-log=/f/' \
+        'c/--access-log-format=/(combined json)/' \
+        'c/--log-level=/(debug info notice warning error)/' \
         'c/--serverbin=/f/' \
-        'c/--/(check-config config daemonize docroot help httpgetlisten httplisten iostat log-format maxconns mgmtlisten multi no-iostat pidfile require-mount serverbin skipconfig stop-timeout usage version worker-processes)/' \
-        'c/-/(- V c d s)/' \
+        'c/--sort=/(worst utilization full waiting oldest errors requests name)/' \
+        'c/--/(access-log access-log-format adminlisten aio-threads allow check check-config checksum-at-rest client-body-timeout client-header-timeout config daemonize deny docroot down durability error-read-limit error-window error-write-limit filter help http-port httpgetlisten httplisten interval iostat json keepalive-timeout log-format log-level maxconns mgmt-port mgmtlisten min-free multi no-iostat ok once parallel pidfile rate readonly require-mount scrub scrub-rate send-timeout serverbin size skipconfig sort stop-timeout strict timeout usage usage-interval version worker-processes)/' \
+        'c/-/(- V c d h s)/' \
         'n/-c/f/' \
         'n/--config/f/' \
         'n/--docroot/d/' \
+        'n/--durability/(none data full)/' \
+        'n/--checksum-at-rest/(auto none md5 sha256)/' \
         'n/--pidfile/f/' \
+        'n/--worker-processes/(auto)/' \
         'n/--log-format/(text json)/' \
+        'n/--access-log/f/' \
+        'n/--access-log-format/(combined json)/' \
+        'n/--log-level/(debug info notice warning error)/' \
         'n/--serverbin/f/' \
+        'n/--sort/(worst utilization full waiting oldest errors requests name)/' \
+        'p/1/(top scrub device check-disks)/' \
+        'n/scrub/d/' \
         'p/*/()/'

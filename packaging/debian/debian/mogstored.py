@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Run the node from its own directory, where it meets no other version of its parts."""
+"""Run the node from its own directory, apart from other versions of its packages."""
 
 from __future__ import annotations
 
