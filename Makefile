@@ -18,7 +18,7 @@ VERSION = sed -n 's/^__version__ = "\(.*\)"/\1/p' mogstored/__init__.py
 
 FILE = http://$(HTTP)/dev1/0/000/000/0000000001.fid
 
-.PHONY: help run test kqueue free-threaded lint types dist clean
+.PHONY: help run test kqueue free-threaded lint types site dist clean
 .PHONY: bench bench-quick bench-budgets
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make kqueue  the same suite on the kqueue backend, on Linux"
 	@echo "make free-threaded  the same suite without the interpreter lock; builds that Python first"
 	@echo "make lint    style;  make types  types"
+	@echo "make site    the documents as a site, in site/"
 	@echo "make bench   requests beside peers; ARGS=--list names all scenarios, ARGS=life runs one"
 	@echo "make bench-quick    the guard against getting slower: a minute"
 	@echo "make bench-budgets  every budget of the node: goal, figure, verdict; 8 minutes"
@@ -61,7 +62,7 @@ free-threaded: $(VENV)/.tox
 		$(VENV)/bin/tox run -q -e "$$name" --notest && \
 		$(VENV)/bin/tox run -qq -e "$$name" --skip-pkg-install -- $(ARGS)
 
-lint types: $(VENV)/.tox
+lint types site: $(VENV)/.tox
 	@$(VENV)/bin/tox run -q -e $@ -- $(ARGS)
 
 bench: $(VENV)/.installed
@@ -100,7 +101,7 @@ version:
 	@test "$(TAG)" = "v`$(VERSION)`" || { echo "the tag $(TAG) is not v`$(VERSION)`"; exit 1; }
 
 clean:
-	rm -rf $(VENV) .tox .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(VENV) .tox .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml

@@ -25,6 +25,12 @@ STILTED = re.compile(
 )
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
+_FENCED = re.compile(r"^( *)```.*?^ *```$", re.MULTILINE | re.DOTALL)
+# A paragraph or a fence; an item that follows one without a blank line.
+_SHALLOW = re.compile(
+    r"\n\n {1,3}\S.*|^ {1,3}```.*|\n\n {4}\S.*(?:\n {4}.*)*\n *(?:-|\d+\.) .*", re.MULTILINE
+)
+
 # Made by runs.
 _UNTRACKED = ("vm/results",)
 
@@ -57,6 +63,12 @@ def test_paths_exist(document: Path) -> None:
     paths = _PATH.findall(document.read_text())
     missing = [path for path in paths if not (ROOT / path).exists()]
     assert [path for path in missing if not path.startswith(_UNTRACKED)] == []
+
+
+def test_lists_are_lists_for_every_markdown(document: Path) -> None:
+    """A git host's takes two or three columns for the inside of a list, that of the site four."""
+    text = _FENCED.sub(r"\1```", document.read_text())
+    assert _SHALLOW.findall(text) == []
 
 
 def test_words_are_plain(document: Path) -> None:

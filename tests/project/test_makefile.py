@@ -54,6 +54,7 @@ def fake_python(folder: Path, script: str) -> Path:
         "free-threaded",
         "lint",
         "types",
+        "site",
         "bench",
         "bench-budgets",
         "bench-quick",

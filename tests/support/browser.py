@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
@@ -43,7 +44,7 @@ def chromium() -> Iterator[WebDriver]:
 
     options = ChromeOptions()
     options.binary_location = browser
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for flag in (*_FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
@@ -74,6 +75,15 @@ def faults(browser: WebDriver) -> list[Any]:
     """Return what was written to the console since the last call, blocked content included."""
     entries: list[Any] = browser.get_log("browser")  # type: ignore[no-untyped-call]
     return entries
+
+
+def requested(browser: WebDriver) -> list[str]:
+    """Return the addresses that pages asked for since the last call; not the browser's own."""
+    entries: list[Any] = browser.get_log("performance")  # type: ignore[no-untyped-call]
+    events = [json.loads(entry["message"])["message"] for entry in entries]
+    sent = [event for event in events if event["method"] == "Network.requestWillBeSent"]
+    addresses: list[str] = [event["params"]["request"]["url"] for event in sent]
+    return [address for address in addresses if not address.startswith(("chrome:", "data:"))]
 
 
 def value(browser: WebDriver, expression: str) -> Any:
