@@ -27,7 +27,7 @@ from mogpoll.system.tcpinfo import last_data_received_ms, silence_ms
 from mogpoll.threads import ThreadRefused
 from mogpoll.waker import BouncingWaker, Waker
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Acceptor",

@@ -22,7 +22,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MOGPOLL = "packaging/mogpoll"
-# The first is of the clone only, the others are mogpoll's.
+_MANUAL = "packaging/man/mogpoll.7"
+# The first two are of the clone only, the others are mogpoll's.
 _NOT_THE_NODES = (".ci/", ".github/", "mogpoll/", f"{MOGPOLL}/", "packaging/vendor/")
 _UNTRACKED = re.compile(r"\.|dist$|build$|mogdata$|__pycache__$")
 _LIST = "dependencies = [\n"
@@ -57,18 +58,22 @@ def tracked() -> list[str]:
 
 
 def stage_mogpoll(files: Iterable[str], tree: Path) -> None:
-    """Lay out the tree of mogpoll, with files in place of the links."""
+    """Lay out the tree of mogpoll: sources and manual page beside the files of its folder."""
     for name in files:
         if name.startswith("mogpoll/"):
             _copy(name, tree / name)
-        elif name.startswith(f"{MOGPOLL}/") and (ROOT / name).is_file():
+        elif name.startswith(f"{MOGPOLL}/"):
             _copy(name, tree / name.removeprefix(f"{MOGPOLL}/"))
+    _copy(_MANUAL, tree / Path(_MANUAL).name)
+    project = tree / "pyproject.toml"
+    text = project.read_text()
+    project.write_text(text.replace('"../../mogpoll', '"mogpoll').replace('"../man/', '"'))
 
 
 def stage_node(files: Iterable[str], tree: Path) -> None:
     """Lay out the tree of a node that requires mogpoll."""
     for name in files:
-        if not name.startswith(_NOT_THE_NODES) and not (ROOT / name).is_symlink():
+        if not name.startswith(_NOT_THE_NODES):
             _copy(name, tree / name)
     project = tree / "pyproject.toml"
     text = project.read_text()

@@ -121,7 +121,7 @@ def _status(number: int, chance: random.Random, age_s: int) -> dict[str, object]
         "schema": 1,
         "node": {
             "hostname": f"stor{number:02}",
-            "version": "0.1.0",
+            "version": "0.2.0",
             "state": "draining" if number == 4 else "serving",
             "ready": number != 4,
             "started_at": _NOW - 86400 * (3 + number % 4),

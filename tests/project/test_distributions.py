@@ -133,10 +133,17 @@ def test_node_of_a_clone_requires_no_mogpoll(carrying: Path) -> None:
     assert [line for line in requirements(carrying, "mogstored") if "mogpoll" in line] == []
 
 
-def test_sdist_of_mogpoll_has_files_in_place_of_links(dist: Path) -> None:
+def test_sdist_of_mogpoll_is_whole(dist: Path) -> None:
     with tarfile.open(dist / f"mogpoll-{VERSION}.tar.gz") as archive:
         assert [member.name for member in archive if not member.isreg()] == []
     assert {path.as_posix() for path in modules_of("mogpoll")} <= names_in(Path(str(archive.name)))
+
+
+def test_tree_has_no_symbolic_links() -> None:
+    """Archives and checkouts of some systems turn them into files with the name of the target."""
+    visible = [top for top in ROOT.iterdir() if not top.name.startswith(".")]
+    below = [path for top in visible for path in top.rglob("*")]
+    assert [path for path in visible + below if path.is_symlink()] == []
 
 
 def test_mogpoll_can_be_built_in_its_folder(dist: Path, tmp_path: Path) -> None:
