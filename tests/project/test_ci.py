@@ -19,7 +19,9 @@ PASSED = "=== 10 passed, 2 skipped in 1.00s ==="
 FEW = "FAILED tests/a.py::b\n=== 2 failed, 8 passed, 2 skipped in 1.00s ==="
 MANY = "=== 4 failed, 6 passed in 1.00s ==="
 ERROR = "=== 1 failed, 8 passed, 1 error in 1.00s ==="
-BROKEN_OFF = "!!! xdist.dsession.Interrupted: workers crashed !!!\n=== 1 failed, 2 passed in 1.00s ==="
+BROKEN_OFF = (
+    "!!! xdist.dsession.Interrupted: workers crashed !!!\n=== 1 failed, 2 passed in 1.00s ==="
+)
 
 # Prints what the test wants of its first and second call with a target, and ends as pytest would.
 MAKE = """#!/bin/sh
@@ -33,7 +35,9 @@ cat "$answer"
 """
 
 
-def run(folder: Path, answers: dict[str, str]) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+def run(
+    folder: Path, answers: dict[str, str]
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """Run a copy of the script before a make that answers so; the result, and make's calls."""
     (folder / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", folder / ".ci")

@@ -215,8 +215,8 @@ def test_filtering_does_not_block_the_page(page: WebDriver) -> None:
         )
         return milliseconds
 
-    # A busy machine makes all of them slower, and none of them quicker.
-    assert min(filter_ms() for _ in range(20)) < 100 * PATIENCE
+    # A busy machine makes many of them slower, and none of them quicker.
+    wait_until(lambda: filter_ms() < 100 * PATIENCE, "filtering takes less than 100 ms")
 
 
 def test_all_is_done_with_the_keyboard(new_page: WebDriver) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -137,9 +136,7 @@ def test_hundred_rules_cost_little() -> None:
         for _ in range(1000):
             found.allows("10.200.1.2")
 
-    began = time.perf_counter()
     assert not found.allows("10.200.1.2")
-    assert time.perf_counter() - began < 1.0
     # Some us each; a look at every rule takes twenty times as long.
     promptly(ask, 0.02)
 
