@@ -1,4 +1,4 @@
-"""Make the tables of messages in docs/operations.md from the code and from messages.toml.
+"""Make the tables of messages in docs/messages.md from the code and from messages.toml.
 
 python packaging/docs/messages.py            writes them between their marks
 python packaging/docs/messages.py --check    says whether they are out of date, and exits with 1
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "operations.md"
+PAGE = ROOT / "docs" / "messages.md"
 ENTRIES = Path(__file__).with_name("messages.toml")
 
 # The default level is INFO: what is below it is for developers.

@@ -1,4 +1,4 @@
-"""What packaging/monitoring and docs/monitoring.md hold, as data."""
+"""What packaging/monitoring, docs/monitoring.md and docs/metrics.md hold, as data."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ RULE_TESTS = MONITORING / "prometheus" / "mogstored.rules.test.yml"
 SCRAPE = MONITORING / "prometheus" / "scrape.yml"
 DASHBOARD = MONITORING / "grafana" / "mogstored.json"
 PAGE = ROOT / "docs" / "monitoring.md"
+METRICS = ROOT / "docs" / "metrics.md"
 
 # Every target has these.
 OF_PROMETHEUS = frozenset({"job", "instance"})
@@ -37,10 +38,10 @@ class Metric(NamedTuple):
 
 
 def listed_metrics() -> dict[str, Metric]:
-    """Return the table of metrics of docs/monitoring.md, by name."""
+    """Return the table of docs/metrics.md, by name."""
     return {
         name: Metric(kind, frozenset(re.findall(r"`(\w+)`", labels)), about)
-        for name, kind, labels, about in _ROW.findall(PAGE.read_text())
+        for name, kind, labels, about in _ROW.findall(METRICS.read_text())
     }
 
 
@@ -96,7 +97,7 @@ def promtool(*arguments: object, stdin: str = "") -> str:
 
 
 def wrong_names(expression: str) -> list[str]:
-    """List what `expression` names and docs/monitoring.md does not list."""
+    """List what `expression` names and docs/metrics.md does not list."""
     listed = {**listed_metrics(), "up": Metric("gauge", frozenset(), "")}
     names, wrong, possible = names_in(expression), [], set(OF_PROMETHEUS)
     for name, matchers in names.metrics.items():

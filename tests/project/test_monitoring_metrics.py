@@ -51,7 +51,7 @@ def _listed(family: Family) -> Metric:
 
 
 def rows(metrics: dict[str, Metric]) -> str:
-    """Return the table of docs/monitoring.md, without the order of labels."""
+    """Return the table of docs/metrics.md, without the order of labels."""
     return "\n".join(
         f"| `{name}` | {it.kind} | {', '.join(f'`{label}`' for label in it.labels)} | {it.about} |"
         for name, it in metrics.items()
