@@ -67,8 +67,10 @@ def _linked(documents: list[Path]) -> Iterator[Path]:
     for document in documents:
         for link in _LINK.findall(document.read_text(encoding="utf-8")):
             path = (document.parent / link).resolve()
-            yield path / "README.md" if (path / "README.md").exists() else path
-            yield from _sources(path)
+            # The build says what is missing.
+            if path.exists():
+                yield path / "README.md" if (path / "README.md").exists() else path
+                yield from _sources(path)
 
 
 def _address(folder: Path, link: str) -> str:

@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.project._tree import ROOT
 from tests.support.browser import chromium, faults, requested, resize, value
 from tests.support.pages import is_foreign, loads, served
 from tests.support.waiting import wait_until
@@ -62,6 +66,27 @@ def test_what_pages_load_is_there(site: Path) -> None:
         if path.name != "404.html"
     ]
     assert [pair for pair in named if not pair[0].exists()] == []
+
+
+def test_document_outside_of_the_navigation_fails_the_build(site: Path, tmp_path: Path) -> None:
+    """By the command of tox.ini: its options decide whether warnings count."""
+    assert site.exists()
+    (line,) = re.findall(r"^ +(mkdocs .*)$", (ROOT / "tox.ini").read_text(), re.MULTILINE)
+    command, _, config = line.rpartition(" ")
+    folder = (ROOT / config).parent
+    text = (ROOT / config).read_text().replace("  - Durability: docs/durability.md\n", "")
+    for name in ("assets", "hook.py"):
+        text = re.sub(rf"(?<=[:-] ){re.escape(name)}$", f"{folder / name}", text, flags=re.M)
+    (tmp_path / "mkdocs.yml").write_text(text.replace("../../site", "site"))
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split(), "mkdocs.yml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "docs/durability.md" in done.stderr
 
 
 def test_browser_asks_the_own_origin_only(browser: WebDriver, address: str) -> None:
