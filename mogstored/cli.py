@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not is_too_little_memory(error):
             raise
     os.write(2, _TOO_LITTLE_MEMORY)
-    return 1
+    # Python's own end needs memory, too, and prints a line for all that it lacks.
+    os._exit(1)
 
 
 def _main(arguments: Sequence[str] | None) -> int:

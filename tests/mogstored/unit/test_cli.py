@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from mogstored import cli
@@ -20,7 +22,9 @@ def test_shortage_of_memory_is_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fail_with(error, monkeypatch)
-    assert cli.main(["--docroot", "/"]) == 1
+    monkeypatch.setattr("os._exit", sys.exit)
+    with pytest.raises(SystemExit, match=r"^1$"):
+        cli.main(["--docroot", "/"])
     said = capfd.readouterr()
     assert said.out == ""
     assert said.err.startswith("mogstored: too little memory")
