@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from mogstored.log.printable import printable
 from mogstored.process.shortage import TOO_LITTLE_MEMORY, is_too_little_memory
@@ -43,8 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not is_too_little_memory(error):
             raise
     os.write(2, _TOO_LITTLE_MEMORY)
-    # Python's own end needs memory, too, and prints a line for all that it lacks.
-    os._exit(1)
+    return _fail(1)
+
+
+def _fail(status: int) -> NoReturn:
+    """End without Python's own end, which needs memory and prints a line for all that it lacks."""
+    os._exit(status)
 
 
 def _main(arguments: Sequence[str] | None) -> int:
@@ -83,12 +87,13 @@ def _main(arguments: Sequence[str] | None) -> int:
     from mogstored.process.reload import Reloader
 
     try:
-        return startup.run(config, prog, Reloader(config, read, is_strict=given.is_strict))
+        status = startup.run(config, prog, Reloader(config, read, is_strict=given.is_strict))
     except ConfigError as error:
         if is_too_little_memory(error):
             raise
         complain(prog, [str(error)])
         return error.exit_status
+    return _fail(status) if status else 0
 
 
 def complain(prog: str, lines: Sequence[str]) -> None:

@@ -100,17 +100,26 @@ def open_stderr(describe_loss: Callable[[int], bytes] | None = None) -> BoundedW
 
 
 def log_uncaught() -> None:
-    """Log uncaught exceptions: Python's own hooks would block on a stderr that is not read."""
+    """Log uncaught exceptions: Python's own hooks would block on a stderr that is not read.
+
+    What memory does not suffice for is not logged: Python prints the exceptions of its hooks.
+    """
     log = logging.getLogger("mogstored")
 
     def of_thread(args: threading.ExceptHookArgs) -> None:
-        name = args.thread.name if args.thread else "?"
-        info = (args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
-        log.critical("thread %s failed", name, exc_info=info)
+        try:
+            name = args.thread.name if args.thread else "?"
+            info = (args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
+            log.critical("thread %s failed", name, exc_info=info)
+        except MemoryError:
+            pass
 
     def of_finalizer(args: sys.UnraisableHookArgs) -> None:
-        info = (args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
-        log.error("%s", args.err_msg or "an exception was ignored", exc_info=info)
+        try:
+            info = (args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
+            log.error("%s", args.err_msg or "an exception was ignored", exc_info=info)
+        except MemoryError:
+            pass
 
     threading.excepthook = of_thread
     sys.unraisablehook = of_finalizer
