@@ -68,7 +68,7 @@ def again(calls: list[str]) -> list[str]:
 def test_all_sections_run_and_the_closing_line_is_last(tmp_path: Path) -> None:
     done, calls = run(tmp_path, {"kqueue.1": PASSED, "test.1": PASSED})
     assert done.returncode == 0, done.stderr
-    assert [call.split()[0] for call in calls] == ["lint", "types", "kqueue", "test"]
+    assert [call.split()[0] for call in calls] == ["lint", "types", "site", "kqueue", "test"]
     assert done.stdout.splitlines()[-1] == PASSED
 
 
@@ -102,4 +102,4 @@ def test_larger_failures_get_no_second_look(tmp_path: Path, answer: str) -> None
 def test_style_and_types_are_looked_at_once(tmp_path: Path, name: str) -> None:
     done, calls = run(tmp_path, {f"{name}.1": "failed", "test.1": PASSED})
     assert done.returncode == 1
-    assert [call.split()[0] for call in calls] == ["lint", "types", "kqueue", "test"]
+    assert [call.split()[0] for call in calls] == ["lint", "types", "site", "kqueue", "test"]
