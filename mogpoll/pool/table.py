@@ -81,25 +81,36 @@ class TaskTable(Generic[T]):
         with self._claims:
             if self._is_closed:
                 raise PoolStopped(f"the pool is stopped and does not take {task!r}")
-            if fd in self.armed:
+            if key in self.members:
                 raise AlreadyRegistered(fd)
-            was_member = key in self.members
+            is_armed = False
             try:
                 self.arming.add(fd)
                 if prepare is not None:
                     prepare(fd)
                 self.members[key] = fd
-                self.armed[fd] = task
+                is_armed = self.armed.setdefault(fd, task) is task
+                if not is_armed:
+                    raise AlreadyRegistered(fd)
                 self._poller.add(fd, interest)
             except BaseException:
-                if self.armed.get(fd) is task:
-                    del self.armed[fd]
-                if not was_member:
+                if not is_armed or self._take_back(fd, task):
                     self.drop(key)
-                raise
+                    raise
             finally:
                 self.arming.discard(fd)
         self.claim_if_marked(fd, task)
+
+    def _take_back(self, fd: int, task: T) -> bool:
+        """Take a task out that could not be armed; False if another thread has taken it.
+
+        An event or a claim of the task that had the number before may come so late. Then it has
+        an owner, who closes it when it cannot be armed.
+        """
+        left = self.armed.get(fd)
+        if left is task:
+            left = self.armed.pop(fd, None)
+        return left is not None
 
     def drop(self, key: int) -> None:
         """Remove a task that its owner closes."""
@@ -134,25 +145,15 @@ class TaskTable(Generic[T]):
             self.claim_marked(fd, id(task))
 
     def claim_marked(self, fd: int, key: int) -> bool:
-        """Queue the task with a mark if it waits; otherwise its worker finds the mark."""
-        task = self._claim(fd, key)
+        """Queue the task with a mark if it waits; otherwise its worker finds the mark.
+
+        The number may belong to another task by now, which loses nothing by a step.
+        """
+        task = self.armed.pop(fd, None)
         if task is None:
             return False
         self.put(task, Reason.NOTIFIED if id(task) == key else Reason.RESUMED)
         return True
-
-    def _claim(self, fd: int, key: int) -> T | None:
-        """Take the task that waits with this number out, to be queued.
-
-        The number may belong to another task by now, which loses nothing by a step. It may also
-        be in `add`, which fails perhaps: then it is its caller's.
-        """
-        task = self.armed.pop(fd, None)
-        if task is not None and id(task) != key:
-            self.await_arming(fd)
-            if id(task) not in self.members:
-                return None
-        return task
 
     def put(self, task: T, reason: Reason) -> None:
         """Queue a task for a step; the caller gives up ownership.
@@ -198,7 +199,7 @@ class TaskTable(Generic[T]):
         """Queue a task whose deadline has passed, if it waits; False if it does not yet."""
         if deadline.fd in self.arming:
             return False
-        task = self._claim(deadline.fd, key)
+        task = self.armed.pop(deadline.fd, None)
         if task is None:
             return False
         # Owned now, so no step can begin: what is in force stays so.

@@ -112,8 +112,9 @@ class WorkerPool(Generic[T, W]):
         """Step a task soon, ready or not; return False if it is not in the pool (any more).
 
         A step begins after each call: if the task is in a step now, another follows. Calls
-        before that step begins share it. A parked task is left to its owner: the step after its
-        `resume` is the one.
+        before that step begins share it, but for two gaps of an instant: one step too many may
+        come if a step begins while a call runs, or just after its worker looked for calls. A
+        parked task is left to its owner: the step after its `resume` is the one.
 
         **Threads:** any, and steps; it takes no lock that is held for long.
         """

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 
-from tests.mogpoll.explorer.kills import OUTSIDE, faults, kill
+from tests.mogpoll.explorer import kills
+from tests.mogpoll.explorer.pool import faults as pool_faults
+from tests.mogpoll.explorer.pool import methods
+from tests.mogpoll.explorer.pool import subjects as pools
+from tests.mogpoll.explorer.pool.subjects import PoolSubject
+from tests.mogpoll.explorer.search import Outcome
 from tests.mogpoll.explorer.subjects import FULL, QUICK, Subject, listing
+from tests.mogpoll.faults import Fault
+
+_Killed = tuple[Subject | PoolSubject, Outcome] | None
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.steps:
-        print(listing(), end="")
+        print(listing() + methods.listing(), end="")
         return 0
-    subjects = QUICK if options.quick else QUICK + FULL
+    subjects: list[Subject | PoolSubject] = [*QUICK, *pools.QUICK]
+    subjects.append(pools.without(pool_faults.GAPS))
+    if not options.quick:
+        subjects += [*FULL, *pools.FULL]
     broken = [subject for subject in subjects if not _explored(subject)]
-    survivors = _survivors()
-    print(f"{len(OUTSIDE)} listed faults are not about the claim:")
-    for name, reason in OUTSIDE.items():
+    survivors = _survivors(kills.faults(), kills.kill)
+    survivors += _survivors(pool_faults.FAULTS, pools.kill)
+    outside = kills.OUTSIDE | pool_faults.OUTSIDE
+    print(f"{len(outside)} listed faults are not about the claim:")
+    for name, reason in outside.items():
         print(f"  {name}: {reason}")
     return 1 if broken or survivors else 0
 
@@ -35,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _explored(subject: Subject) -> bool:
+def _explored(subject: Subject | PoolSubject) -> bool:
     found = subject.explore()
     verdict = found.violation or "the claim holds"
     print(
@@ -48,9 +62,8 @@ def _explored(subject: Subject) -> bool:
     return not found.violation
 
 
-def _survivors() -> list[str]:
+def _survivors(listed: Sequence[Fault], kill: Callable[[Fault], _Killed]) -> list[str]:
     survivors = []
-    listed = faults()
     for fault in listed:
         found = kill(fault)
         if found is None:

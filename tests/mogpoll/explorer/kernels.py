@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 from tests.mogpoll.explorer.machine import Blocked, KernelError
 
 CLOSED, SILENT, READABLE, ORPHAN = "closed", "silent", "readable", "orphan"
+# Nothing arrives any more.
+SPENT = "spent"
+# It could not be registered.
+REFUSED = "refused"
 
 _EPOLLIN, _EPOLLOUT, _EPOLLONESHOT = 0x001, 0x004, 1 << 30
 
@@ -153,8 +157,14 @@ class Epoll(Kernel):
 
     closed = False
 
+    # Whether it may refuse to register a file.
+    is_refusing = False
+
     def register(self, fd: int, mask: int) -> None:
         self._check_open(fd)
+        if self.is_refusing and self._choice.among([False, True]):
+            self.files[fd] = REFUSED
+            raise KernelError(errno.EPERM, "refused")
         if fd in self.entries:
             raise FileExistsError(errno.EEXIST, "registered")
         self.entries[fd] = mask
@@ -173,6 +183,8 @@ class Epoll(Kernel):
     def poll(self, timeout: float | None, maxevents: int) -> tuple[tuple[int, int], ...]:
         ready = sorted(fd for fd in self.entries if self._bits(fd))
         if not ready:
+            if timeout == 0:
+                return ()
             raise Blocked(waits=True)
         fd = self._choice.among(ready)
         bits = self._bits(fd)

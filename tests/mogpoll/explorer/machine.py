@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tests.mogpoll.explorer.program import Function, Op
+from tests.mogpoll.explorer.function import Function, Op
 
 # Name of the function, position, live locals, handlers, exception that is handled, where the
 # caller wants the result.
@@ -57,16 +57,19 @@ class _Running:
 
 
 class Machine:
-    """The compiled functions, with the names that they share."""
+    """The compiled functions."""
 
-    def __init__(self, functions: dict[str, Function], namespace: dict[str, Any]) -> None:
-        self._functions, self._namespace = functions, namespace
+    def __init__(self, functions: dict[str, Function]) -> None:
+        self._functions = functions
         # The locks that are held; given and taken back by `world`.
         self.locks: set[str] = set()
+        # What the thread runs that makes the present step.
+        self.running = ""
 
     def start(self, name: str, *arguments: Any) -> Thread:
         """Return a thread before its first step, in a call of that function."""
         function = self._functions[name]
+        self.running = name
         names = dict(zip(function.parameters, arguments, strict=True))
         return self._run([_Running(function, 0, names, [], None, "")], None)
 
@@ -83,6 +86,7 @@ class Machine:
             _Running(self._functions[name], at, dict(names), list(handlers), error, result)
             for name, at, names, handlers, error, result in thread
         ]
+        self.running = thread[0][0]
         return self._run(frames, self.next_op(thread))
 
     def _run(self, frames: list[_Running], first: Op | None) -> Thread:
@@ -94,7 +98,7 @@ class Machine:
                     break
                 # Taking a lock moves to what follows it without a change, and giving it back to
                 # what precedes it (Lipton): neither is a step of its own.
-                if op.kind != "acquire":
+                if not op.joins:
                     first = None
             top.at += 1
             try:
@@ -108,7 +112,7 @@ class Machine:
     def _execute(self, op: Op, top: _Running, frames: list[_Running]) -> None:
         match op.kind:
             case "run":
-                exec(op.code or "", self._namespace, top.names)
+                exec(op.code or "", top.function.namespace, top.names)
             case "test":
                 if not self._value(op, top):
                     top.at = op.target
@@ -143,7 +147,7 @@ class Machine:
 
     def _value(self, op: Op, top: _Running) -> Any:
         assert op.code is not None
-        return eval(op.code, self._namespace, top.names)
+        return eval(op.code, top.function.namespace, top.names)
 
     def _called(self, op: Op, top: _Running) -> _Running:
         name, result = op.name.split()

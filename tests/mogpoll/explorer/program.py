@@ -1,18 +1,20 @@
 """Compiles methods into steps: straight code between two accesses to what threads share.
 
 A step begins with one such access: a statement with an attribute or a name in `shared`, with the
-lock that is taken before it. Outside of a lock, a statement with two accesses would be two steps
-of the interpreter, and is refused. The subset is what the backends use; the rest is refused, too.
+lock that is taken before it. A statement with two accesses would be two steps of the interpreter:
+an `and` or `or` is split between its parts, and the rest is refused, outside of a lock that guards
+them. The subset is what the backends and the pool use; what else there is, is refused, too.
 """
 
 from __future__ import annotations
 
 import ast
-import dis
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import CodeType
 from typing import Any
+
+from tests.mogpoll.explorer.function import Function, Op, live_locals
 
 # They have frames of their own, or leave this one.
 _NOT_HERE = (ast.Yield, ast.YieldFrom, ast.Await, ast.Lambda, ast.ListComp, ast.GeneratorExp)
@@ -23,52 +25,46 @@ class Unsupported(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Op:
-    """One operation; `kind` says how `machine` runs it."""
-
-    kind: str
-    line: int
-    text: str
-    is_shared: bool = False
-    code: CodeType | None = None
-    name: str = ""
-    target: int = -1
-
-
-@dataclass(slots=True)
-class Function:
-    """A compiled method."""
-
-    name: str
-    parameters: tuple[str, ...]
-    defaults: tuple[Any, ...]
-    ops: list[Op] = field(default_factory=list)
-    # For each position, the locals that are read later: others are no part of a state.
-    live: list[frozenset[str]] = field(default_factory=list)
-
-
 class Compiler:
-    """Compiles the methods of a class; calls of `self` to each other become steps, too."""
+    """Compiles methods; their calls of each other become steps, too.
 
-    def __init__(self, shared: frozenset[str], stepped: frozenset[str]) -> None:
-        self._shared, self._stepped = shared, stepped
+    `stepped` has the names of the compiled ones, by the text of a call before its parentheses.
+    An object of `passed` is a local, and the first argument of its methods. `aliases` are locals
+    that are one object for ever. The locks of `self` guard what is shared, if `is_guarded`.
+    What is named in `joined` is in one step with the access that follows.
+    """
 
-    def compile(self, node: ast.FunctionDef, namespace: dict[str, Any]) -> Function:
+    shared: frozenset[str]
+    stepped: Mapping[str, str]
+    aliases: frozenset[str] = frozenset()
+    passed: frozenset[str] = frozenset()
+    joined: frozenset[str] = frozenset()
+    is_guarded: bool = True
+
+    def compile(
+        self, node: ast.FunctionDef, namespace: dict[str, Any], name: str = ""
+    ) -> Function:
+        """Its aliases are not there before it is `bound`."""
         names = tuple(argument.arg for argument in node.args.args)
         defaults = tuple(
             eval(compile(ast.Expression(value), node.name, "eval"), namespace)
             for value in node.args.defaults
         )
-        body = _Body(self._shared, self._stepped)
+        body = _Body(self)
         body.block(node.body)
         body.emit("return", node, code=_expression(ast.Constant(None)))
         ops = body.finished()
-        return Function(node.name, names[1:], defaults, ops, _liveness(ops))
+        live = live_locals(ops)
+        parameters = names[1:]
+        return Function(
+            name or node.name, parameters, defaults, namespace, ops, live, body.aliases
+        )
 
 
 class _Body:
-    def __init__(self, shared: frozenset[str], stepped: frozenset[str]) -> None:
-        self._shared, self._stepped = shared, stepped
+    def __init__(self, rules: Compiler) -> None:
+        self._rules = rules
+        self.aliases: list[CodeType] = []
         self._ops: list[Op] = []
         self._labels: list[int] = []
         # What leaving a block early has to undo, innermost last.
@@ -79,10 +75,8 @@ class _Body:
     def finished(self) -> list[Op]:
         """Return the operations, with jumps to positions instead of labels."""
         return [
-            Op(o.kind, o.line, o.text, o.is_shared, o.code, o.name, self._labels[o.target])
-            if o.target >= 0
-            else o
-            for o in self._ops
+            replace(op, target=self._labels[op.target]) if op.target >= 0 else op
+            for op in self._ops
         ]
 
     def emit(
@@ -96,17 +90,23 @@ class _Body:
         touched: ast.AST | None = None,
     ) -> None:
         count = self._accesses(touched) if touched is not None else 0
-        if count > 1 and not self._locks:
+        if count > 1 and not (self._locks and self._rules.is_guarded):
             raise Unsupported(f"two shared accesses in one step: {ast.unparse(node)}")
-        is_shared = bool(count) or kind == "acquire"
+        joins = kind == "acquire" or bool(
+            touched is not None and self._occurrences(touched, self._rules.joined)
+        )
         text = ast.unparse(node).partition("\n")[0]
         line = getattr(node, "lineno", 0)
-        self._ops.append(Op(kind, line, text, is_shared, code, name, target))
+        self._ops.append(Op(kind, line, text, bool(count) or joins, joins, code, name, target))
 
     def _accesses(self, node: ast.AST) -> int:
+        return self._occurrences(node, self._rules.shared)
+
+    @staticmethod
+    def _occurrences(node: ast.AST, names: frozenset[str]) -> int:
         return sum(
-            (isinstance(part, ast.Attribute) and part.attr in self._shared)
-            or (isinstance(part, ast.Name) and part.id in self._shared)
+            (isinstance(part, ast.Attribute) and part.attr in names)
+            or (isinstance(part, ast.Name) and part.id in names)
             for part in ast.walk(node)
         )
 
@@ -138,36 +138,53 @@ class _Body:
             return
         self.emit("run", node, code=_statement(node), touched=node)
 
-    _assign = _annassign = _augassign = _delete = _assert = _simple
+    _augassign = _delete = _assert = _simple
+
+    def _annassign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self._assign(ast.copy_location(ast.Assign([node.target], node.value), node))
+
+    def _assign(self, node: ast.Assign) -> None:
+        stored = {
+            part.id
+            for target in node.targets
+            for part in ast.walk(target)
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+        }
+        if stored and stored <= self._rules.aliases:
+            self.aliases.append(_statement(node))
+        elif stored & self._rules.aliases:
+            raise Unsupported(f"another object for an alias: {ast.unparse(node)}")
+        else:
+            self._simple(node)
 
     def _pass(self, _node: ast.Pass) -> None:
         return
 
     def _hoisted(self, node: Any) -> Any:
         """Emit the calls of compiled methods in it; return it with their results instead."""
-        if not any(self._is_stepped(part) for part in ast.walk(node)):
+        if not self._has_call(node):
             return node
-        if any(isinstance(part, ast.BoolOp | ast.IfExp) for part in ast.walk(node)):
-            raise Unsupported(f"a call that may be skipped: {ast.unparse(node)}")
+        for part in ast.walk(node):
+            if isinstance(part, ast.BoolOp | ast.IfExp) and self._has_call(part):
+                raise Unsupported(f"a call that may be skipped: {ast.unparse(node)}")
         return _Hoist(self).visit(node)
 
-    def _is_stepped(self, node: ast.AST) -> bool:
-        return (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and isinstance(node.func.value, ast.Name)
-            and node.func.value.id == "self"
-            and node.func.attr in self._stepped
-        )
+    def _has_call(self, node: ast.AST) -> bool:
+        return any(map(self.is_stepped, ast.walk(node)))
+
+    def is_stepped(self, node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and ast.unparse(node.func) in self._rules.stepped
 
     def call(self, node: ast.Call) -> str:
-        assert isinstance(node.func, ast.Attribute)
         result = self._temporary()
-        arguments = ast.Tuple(list(node.args), ast.Load())
+        owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+        is_passed = isinstance(owner, ast.Name) and owner.id in self._rules.passed
+        arguments = ast.Tuple([*([owner] if owner and is_passed else ()), *node.args], ast.Load())
         names = ast.Tuple([ast.Constant(word.arg) for word in node.keywords], ast.Load())
         values = ast.Tuple([word.value for word in node.keywords], ast.Load())
         packed = ast.Tuple([arguments, names, values], ast.Load())
-        name = f"{node.func.attr} {result}"
+        name = f"{self._rules.stepped[ast.unparse(node.func)]} {result}"
         self.emit("call", node, code=_expression(packed), name=name, touched=packed)
         return result
 
@@ -185,6 +202,21 @@ class _Body:
         self._place(end)
 
     def _test(self, test: ast.expr, otherwise: int) -> None:
+        """Go on if `test` is true."""
+        inner = test.operand if isinstance(test, ast.UnaryOp) else test
+        if isinstance(inner, ast.BoolOp) and (self._has_call(inner) or self._accesses(inner) > 1):
+            is_not = inner is not test
+            parts = [ast.UnaryOp(ast.Not(), each) if is_not else each for each in inner.values]
+            if isinstance(inner.op, ast.And) != is_not:
+                for part in parts:
+                    self._test(part, otherwise)
+                return
+            met = self._label()
+            for part in parts[:-1]:
+                self._test(ast.UnaryOp(ast.Not(), part), met)
+            self._test(parts[-1], otherwise)
+            self._place(met)
+            return
         test = self._hoisted(test)
         self.emit("test", test, code=_expression(test), target=otherwise, touched=test)
 
@@ -290,8 +322,9 @@ class _Body:
             otherwise = self._label()
             code = _expression(handler.type or ast.Name("BaseException", ast.Load()))
             self.emit("match", handler, code=code, name=handler.name or "", target=otherwise)
+            self._cleanups.append(lambda at: self.emit("handled", at))
             self.block(handler.body)
-            self.emit("handled", handler)
+            self._cleanups.pop()(node)
             self.emit("jump", handler, target=end)
             self._place(otherwise)
         self.emit("raise", node)
@@ -322,46 +355,14 @@ class _Hoist(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if not self._body._is_stepped(node):
+        if not self._body.is_stepped(node):
             return node
         return ast.copy_location(ast.Name(self._body.call(node), ast.Load()), node)
 
 
-def _liveness(ops: list[Op]) -> list[frozenset[str]]:
-    """Return the live locals at each position; an exception may go to any handler."""
-    handlers = [op.target for op in ops if op.kind == "guard"]
-    live = [frozenset[str]()] * (len(ops) + 1)
-    before: list[frozenset[str]] = []
-    while before != live:
-        before = list(live)
-        for at in reversed(range(len(ops))):
-            op = ops[at]
-            reads, writes = _names_of(op)
-            following = set(handlers)
-            if op.kind != "jump":
-                following.add(at + 1)
-            if op.target >= 0:
-                following.add(op.target)
-            later = frozenset[str]().union(*(live[position] for position in following))
-            live[at] = (later - writes) | reads
-    return live
-
-
-def _names_of(op: Op) -> tuple[frozenset[str], frozenset[str]]:
-    reads, writes = set(), set()
-    for instruction in dis.get_instructions(op.code) if op.code else ():
-        if instruction.opname == "LOAD_NAME":
-            reads.add(instruction.argval)
-        elif instruction.opname == "STORE_NAME":
-            writes.add(instruction.argval)
-    if op.kind == "call":
-        writes.add(op.name.split()[1])
-    return frozenset(reads), frozenset(writes - reads)
-
-
-def methods_of(source: str, names: Collection[str]) -> Iterator[ast.FunctionDef]:
-    """Yield the functions of those names, wherever they stand in a module."""
-    for node in ast.walk(ast.parse(source)):
+def methods_of(source: ast.AST, names: Collection[str]) -> Iterator[ast.FunctionDef]:
+    """Yield the functions of those names, wherever they stand in the source."""
+    for node in ast.walk(source):
         if isinstance(node, ast.FunctionDef) and node.name in names:
             yield node
 

@@ -9,11 +9,12 @@ ever. A step depends on what is shared and on its thread only, so each is made o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
 
+from tests.mogpoll.explorer.circles import find_circle
 from tests.mogpoll.explorer.machine import Blocked, Machine, Serial, Thread, Violation
 
 Shared = tuple[Any, ...]
@@ -29,6 +30,12 @@ class World(Protocol):
     # The alternative that a step takes, and how many it has; set before and after a step.
     choice: int
     choices: int
+    # Whether there are two descriptors, which are alike.
+    has_twins: bool
+    # Whether threads come to rest that no others disturb.
+    comes_to_rest: bool
+    # What those run that disturb, for ever perhaps.
+    restless: frozenset[str]
 
     def load(self, shared: Shared, fresh: int) -> None:
         """Make this the state; `fresh` is the number that is drawn next."""
@@ -42,7 +49,10 @@ class World(Protocol):
         """Yield what may happen outside of the threads, having made it the state."""
 
     def check_rest(self) -> None:
-        """Check a state in which all threads sleep for ever. **Raises:** `Violation`."""
+        """Check a state in which all threads sleep until something happens.
+
+        **Raises:** `Violation`.
+        """
 
 
 @dataclass(slots=True)
@@ -66,6 +76,7 @@ class _Interned:
         self._twins: dict[int, int] = {}
         self.values: list[Any] = []
         self.used: list[int] = []
+        self.has_serials = False
 
     def twin(self, number: int) -> int:
         """Return the number of the value with the two descriptors exchanged."""
@@ -80,6 +91,7 @@ class _Interned:
             found = self._numbers[value] = len(self.values)
             self.values.append(value)
             self.used.append(_serials_in(value))
+            self.has_serials = self.has_serials or bool(self.used[-1])
         return found
 
 
@@ -114,6 +126,10 @@ class Search:
                 front = following
                 is_complete = not front or self._limit is None or len(before) < self._limit
             self._check_progress()
+            circle = self._circle(before) if is_complete and self._world.comes_to_rest else None
+            if circle is not None:
+                state = circle
+                raise Violation("threads go round in circles")
         except Violation as found:
             violation, trace = str(found), self._trace(before, state)
         seconds = time.monotonic() - began
@@ -121,10 +137,15 @@ class Search:
 
     def _packed(self, shared: int, threads: list[int]) -> int:
         """Return a state as a number, the same for states that differ by names only."""
+        if not self._world.has_twins and not self._has_serials():
+            return _pack(shared, threads)
         alive = self._shared.used[shared]
         threads = [self._buried(number, alive) for number in threads]
         twins = [self._threads.twin(number) for number in threads]
         return min(_pack(shared, threads), _pack(self._shared.twin(shared), twins))
+
+    def _has_serials(self) -> bool:
+        return self._shared.has_serials or self._threads.has_serials
 
     def _buried(self, number: int, alive: int) -> int:
         """Return the thread with the serials that it alone knows made one: they match nothing."""
@@ -157,16 +178,18 @@ class Search:
                 continue
             others = _but(threads, position)
             found += [self._packed(after, [*others, own]) for after, own in stepped]
-        found += [self._packed(after, threads) for after in self._events(shared, fresh)]
-        self._steps += len(found)
         if not found:
             if not all_wait:
                 raise Violation("threads wait for a lock for ever")
             self._world.load(self._shared.values[shared], fresh)
             self._world.check_rest()
+        found += [self._packed(after, threads) for after in self._events(shared, fresh)]
+        self._steps += len(found)
         return found
 
     def _fresh(self, shared: int, threads: list[int]) -> int:
+        if not self._has_serials():
+            return 1
         used = self._shared.used[shared]
         for number in threads:
             used |= self._threads.used[number]
@@ -202,30 +225,34 @@ class Search:
 
     def _check_progress(self) -> None:
         """Refuse a thread that can go round in circles while nothing that is shared changes."""
-        idle = {
-            (shared, number): [own for after, own in stepped if after == shared]
-            for (shared, number, _), stepped in self._stepped.items()
-            if not isinstance(stepped, bool)
-        }
-        is_over = dict[tuple[int, int], bool]()
-        for start in idle:
-            # Depth first: a step to what is not over yet closes a circle.
-            path = [(start, iter(idle[start]))] if start not in is_over else []
-            is_over.setdefault(start, False)
-            while path:
-                (shared, number), left = path[-1]
-                following = next(left, None)
-                if following is None:
-                    is_over[shared, number] = True
-                    path.pop()
-                    continue
-                reached = (shared, following)
-                if is_over.get(reached) is False:
-                    op = self._world.machine.next_op(self._threads.values[following])
-                    raise Violation(f"a thread goes round in circles at line {op.line}: {op.text}")
-                if reached not in is_over and reached in idle:
-                    is_over[reached] = False
-                    path.append((reached, iter(idle[reached])))
+
+        def idle_steps(one: tuple[int, int]) -> list[tuple[int, int]]:
+            return [(one[0], own) for after, own in idle.get(one, ()) if after == one[0]]
+
+        idle = {key[:2]: stepped for key, stepped in self._steps_of_workers()}
+        found = find_circle(idle, idle_steps)
+        if found is not None:
+            op = self._world.machine.next_op(self._threads.values[found[1]])
+            raise Violation(f"a thread goes round in circles at line {op.line}: {op.text}")
+
+    def _steps_of_workers(self) -> Iterator[tuple[tuple[int, int, int], list[tuple[int, int]]]]:
+        for key, stepped in self._stepped.items():
+            thread = self._threads.values[key[1]]
+            if not isinstance(stepped, bool) and thread[0][0] not in self._world.restless:
+                yield key, stepped
+
+    def _circle(self, states: Iterable[int]) -> int | None:
+        """Return a state to which threads come back by themselves."""
+        workers = dict(self._steps_of_workers())
+
+        def following(state: int) -> Iterator[int]:
+            shared, threads = self._unpacked(state)
+            fresh = self._fresh(shared, threads)
+            for position, number in enumerate(threads):
+                for after, own in workers.get((shared, number, fresh), ()):
+                    yield self._packed(after, [*_but(threads, position), own])
+
+        return find_circle(states, following)
 
     def _events(self, shared: int, fresh: int) -> list[int]:
         key = (shared, fresh)

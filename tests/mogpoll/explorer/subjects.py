@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import importlib
 import types
@@ -13,6 +14,7 @@ from typing import Any
 import mogpoll
 from tests.mogpoll.explorer import clients
 from tests.mogpoll.explorer.clients import Claim, Owners, Replacing
+from tests.mogpoll.explorer.function import Function
 from tests.mogpoll.explorer.kernels import (
     ORPHAN,
     SILENT,
@@ -24,7 +26,7 @@ from tests.mogpoll.explorer.kernels import (
     Kqueue,
 )
 from tests.mogpoll.explorer.machine import Machine, Serial
-from tests.mogpoll.explorer.program import Compiler, Function, methods_of
+from tests.mogpoll.explorer.program import Compiler, methods_of
 from tests.mogpoll.explorer.search import Outcome, Search, Shared
 from tests.mogpoll.faults import Fault
 
@@ -100,6 +102,9 @@ FULL = (
 class PollerWorld(Choice):
     """A poller whose methods are steps; see `search.World`."""
 
+    comes_to_rest = False
+    restless = frozenset[str]()
+
     def __init__(self, subject: Subject, fault: Fault | None) -> None:
         super().__init__()
         source = (_PACKAGE / subject.module).read_text(encoding="utf-8")
@@ -121,6 +126,7 @@ class PollerWorld(Choice):
             self._tables = [self._poller._registered]
         self._kernel = kernel
         numbers = NUMBERS[: subject.descriptors]
+        self.has_twins = len(numbers) > 1
         self._claim: Claim
         if "replace" in subject.threads:
             self._claim = Replacing(kernel, self, numbers)
@@ -131,7 +137,7 @@ class PollerWorld(Choice):
         # An object that is only compared by identity is a number here.
         names |= {"self": self._poller, "claim": self._claim, "object": self._draw}
         names |= {"refuse_unpollable": lambda _: None, "is_pipe": lambda fd: files[fd] == ORPHAN}
-        self.machine = Machine(_compiled(source, subject.module, names), names)
+        self.machine = Machine(_compiled(source, subject.module, names))
 
     def _draw(self) -> Serial:
         return Serial(2 * self._fresh)
@@ -202,11 +208,11 @@ def _names_of(source: str, module: str) -> dict[str, Any]:
 
 
 def _compiled(source: str, module: str, names: dict[str, Any]) -> dict[str, Function]:
-    own = frozenset({*_STEPPED[module], *clients.FUNCTIONS})
+    own = {f"self.{name}": name for name in (*_STEPPED[module], *clients.FUNCTIONS)}
     compiler = Compiler(_SHARED[module] | clients.SHARED, own)
     nodes = [
-        *methods_of(source, _STEPPED[module]),
-        *methods_of(clients.SOURCE, clients.FUNCTIONS),
+        *methods_of(ast.parse(source), _STEPPED[module]),
+        *methods_of(ast.parse(clients.SOURCE), clients.FUNCTIONS),
     ]
     return {node.name: compiler.compile(node, names) for node in nodes}
 

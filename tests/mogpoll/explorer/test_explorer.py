@@ -10,6 +10,7 @@ import pytest
 from tests.mogpoll.explorer import __main__ as command
 from tests.mogpoll.explorer.kills import OUTSIDE, faults, kill
 from tests.mogpoll.explorer.machine import Machine, Serial, Violation
+from tests.mogpoll.explorer.pool import methods
 from tests.mogpoll.explorer.program import Compiler, Unsupported, methods_of
 from tests.mogpoll.explorer.subjects import FULL, QUICK, Subject, listing
 from tests.mogpoll.faults import FAULTS, Fault
@@ -61,20 +62,20 @@ def test_steps_are_lines_of_the_backends() -> None:
 
 def test_command_lists_the_steps(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--steps"]) == 0
-    assert capsys.readouterr().out == listing()
+    assert capsys.readouterr().out == listing() + methods.listing()
 
 
 # The compiler and the machine, on sources of their own
 
 
 def machine(source: str, **names: Any) -> Machine:
-    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    tree = ast.parse(source)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     called = tuple(node.name for node in functions)
-    compiler = Compiler(frozenset({"log"}), frozenset(called))
+    compiler = Compiler(frozenset({"log"}), {f"self.{name}": name for name in called})
     namespace = {"self": None, "log": [], **names}
     return Machine(
-        {node.name: compiler.compile(node, namespace) for node in methods_of(source, called)},
-        namespace,
+        {node.name: compiler.compile(node, namespace) for node in methods_of(tree, called)}
     )
 
 
@@ -102,6 +103,14 @@ def played(source: str, *arguments: Any) -> list[Any]:
         ("with self.lock:\n  log.append(1)\n log.append(2)", [1, 2]),
         ("log.append(self.twice(4))", [8]),
         ("log.append(self.twice(number=5))", [10]),
+        ("if self.twice(0) or self.twice(1):\n  log.append(1)", [1]),
+        ("if self.twice(0) and self.twice(1):\n  pass\n else:\n  log.append(1)", [1]),
+        ("if not (self.twice(0) or self.twice(0)):\n  log.append(1)", [1]),
+        ("if not (self.twice(1) and self.twice(0)):\n  log.append(1)", [1]),
+        (
+            "for i in (1, 2):\n  try:\n   self.fails()\n  except:\n   continue\n log.append(i)",
+            [2],
+        ),
         (
             "try:\n  self.fails()\n except ValueError:\n  log.append(1)\n else:\n  log.append(2)",
             [1],
