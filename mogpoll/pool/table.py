@@ -63,6 +63,8 @@ class TaskTable(Generic[T]):
         self.queue: deque[tuple[T, Reason]] = deque()
         # The descriptor of each task, from `add` to its close, by its identity.
         self.members: dict[int, int] = {}
+        # The descriptors of all tasks.
+        self.numbers: set[int] = set()
         # What is asked for by `notify` and `close`: NOTIFIED or CLOSE.
         self.marks: dict[int, Next] = {}
         # Those in force: a step that begins removes its own.
@@ -81,7 +83,8 @@ class TaskTable(Generic[T]):
         with self._claims:
             if self._is_closed:
                 raise PoolStopped(f"the pool is stopped and does not take {task!r}")
-            if key in self.members:
+            # Before it can be seen: the owner of the number would put its own task in its place.
+            if key in self.members or fd in self.numbers:
                 raise AlreadyRegistered(fd)
             is_armed = False
             try:
@@ -89,12 +92,12 @@ class TaskTable(Generic[T]):
                 if prepare is not None:
                     prepare(fd)
                 self.members[key] = fd
-                is_armed = self.armed.setdefault(fd, task) is task
-                if not is_armed:
-                    raise AlreadyRegistered(fd)
+                self.numbers.add(fd)
+                self.armed[fd] = task
+                is_armed = True
                 self._poller.add(fd, interest)
             except BaseException:
-                if not is_armed or self._take_back(fd, task):
+                if self._take_back(fd, task) or not is_armed:
                     self.drop(key)
                     raise
             finally:
@@ -107,14 +110,12 @@ class TaskTable(Generic[T]):
         An event or a claim of the task that had the number before may come so late. Then it has
         an owner, who closes it when it cannot be armed.
         """
-        left = self.armed.get(fd)
-        if left is task:
-            left = self.armed.pop(fd, None)
-        return left is not None
+        return self.armed.pop(fd, None) is not None
 
     def drop(self, key: int) -> None:
         """Remove a task that its owner closes."""
-        self.members.pop(key, None)
+        fd = self.members.pop(key, -1)
+        self.numbers.discard(fd)
         self.deadlines.pop(key, None)
         # After it: a thread that marks the task looks again whether it is a member.
         self.marks.pop(key, None)

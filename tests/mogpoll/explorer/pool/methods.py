@@ -61,7 +61,7 @@ _CALLS = {
 
 # `deadlines` is empty, since no timer runs.
 _SHARED = frozenset(
-    {"armed", "arming", "take", "queue", "members", "marks"}
+    {"armed", "arming", "take", "queue", "members", "numbers", "marks"}
     | {"_registered", "_poll", "_modify", "register", "unregister"}
     | {"eventfd_read", "eventfd_write"}
 )
@@ -84,7 +84,7 @@ class Rules(NamedTuple):
         shared = _SHARED | SHARED | {"claim_at_once", "look_at_once"}
         joined = JOINED
         if not self.has_comers:
-            shared -= {"members", "_registered"}
+            shared -= {"members", "numbers", "_registered"}
         if self.has_parked:
             shared, joined = shared | {"end"}, joined - {"end"}
         if self.begins_at_once:

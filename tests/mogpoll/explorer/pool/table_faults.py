@@ -17,8 +17,10 @@ _AGAIN = """        if key not in self.members:
             self.marks.pop(key, None)
             return False
 """
-_DROP = """        self.members.pop(key, None)
-        self.deadlines.pop(key, None)
+_LEAVE = """        fd = self.members.pop(key, -1)
+        self.numbers.discard(fd)
+"""
+_DROP = f"""{_LEAVE}        self.deadlines.pop(key, None)
         # After it: a thread that marks the task looks again whether it is a member.
         self.marks.pop(key, None)
 """
@@ -102,14 +104,14 @@ TABLE_FAULTS = (
         "drop: marks first",
         "pool/table.py",
         _DROP,
-        "        self.marks.pop(key, None)\n        self.members.pop(key, None)\n",
+        "        self.marks.pop(key, None)\n" + _LEAVE,
         "pool: closed and notified",
     ),
     Fault(
         "drop: marks stay",
         "pool/table.py",
         _DROP,
-        "        self.members.pop(key, None)\n",
+        _LEAVE,
         "pool: closed and notified",
     ),
     Fault(
@@ -164,14 +166,14 @@ TABLE_FAULTS = (
     Fault(
         "add: a task that is in a step is taken",
         "pool/table.py",
-        "            if key in self.members:",
+        "            if key in self.members or fd in self.numbers:",
         "            if False:",
         "pool: added twice",
     ),
     Fault(
         "add: armed before it is a task that waits",
         "pool/table.py",
-        "                is_armed = self.armed.setdefault(fd, task) is task\n",
+        "                self.armed[fd] = task\n                is_armed = True\n",
         (
             "                self._poller.add(fd, interest)\n"
             "                self.armed[fd] = task\n"
@@ -182,16 +184,16 @@ TABLE_FAULTS = (
     Fault(
         "add: a task that another has taken stays its caller's",
         "pool/table.py",
-        "        return left is not None\n",
-        "        return True\n",
+        "        return self.armed.pop(fd, None) is not None\n",
+        "        return self.armed.pop(fd, None) is None or True\n",
         "pool: closed, and its number again",
     ),
     Fault(
-        "add: a task that another takes now is missed",
+        "drop: numbers stay",
         "pool/table.py",
-        "            left = self.armed.pop(fd, None)\n",
-        "            del self.armed[fd]\n",
-        "pool: closed, and its number again",
+        "        self.numbers.discard(fd)\n",
+        "",
+        "pool: closed",
     ),
     Fault(
         "add: a task that could not be added stays",

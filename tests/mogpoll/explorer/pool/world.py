@@ -43,6 +43,7 @@ class Saved(NamedTuple):
     registered: tuple[Any, ...]
     armed: tuple[Any, ...]
     arming: tuple[int, ...]
+    numbers: tuple[int, ...]
     queue: tuple[Any, ...]
     members: tuple[Any, ...]
     marks: tuple[Any, ...]
@@ -185,8 +186,9 @@ class PoolWorld(Choice):
         for name, table in self._tables():
             table.clear()
             table.update(getattr(shared, name))
-        self._table.arming.clear()
-        self._table.arming.update(shared.arming)
+        for name in ("arming", "numbers"):
+            getattr(self._table, name).clear()
+            getattr(self._table, name).update(getattr(shared, name))
         self._table.queue.clear()
         self._table.queue.extend(shared.queue)
         self.machine.locks = set(shared.locks)
@@ -200,6 +202,7 @@ class PoolWorld(Choice):
                 **{name: tuple(table.items()) for name, table in self._tables()},
                 locks=tuple(self.machine.locks),
                 arming=tuple(self._table.arming),
+                numbers=tuple(self._table.numbers),
                 queue=tuple(self._table.queue),
                 is_waker_set=(self._waker._is_set,),
             )
@@ -236,6 +239,8 @@ class PoolWorld(Choice):
             raise Violation(f"left: {marks}, {table.arming}, {table.queue}")
         if table.armed != waiting or set(table.members) != {task.key for task in alive}:
             raise Violation(f"left: {table.armed}, {table.members}")
+        if table.numbers != {task.fd for task in alive}:
+            raise Violation(f"left: {table.numbers}")
 
 
 def _sorted(saved: Saved) -> Saved:
