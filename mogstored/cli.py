@@ -47,8 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(status: int) -> NoReturn:
-    """End without Python's own end, which needs memory and prints a line for all that it lacks."""
-    os._exit(status)
+    """End without Python's own end, which needs memory and prints a line for all that it lacks.
+
+    What was printed to stdout so far is not lost: it waits there if that is a pipe or a file.
+    """
+    try:
+        sys.stdout.flush()
+    except Exception:
+        pass
+    finally:
+        os._exit(status)
 
 
 def _main(arguments: Sequence[str] | None) -> int:

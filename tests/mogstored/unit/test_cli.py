@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -30,6 +32,26 @@ def test_shortage_of_memory_is_one_line(
     assert said.err.startswith("mogstored: too little memory")
     assert said.err.count("\n") == 1
     assert said.err.endswith("\n")
+
+
+def test_what_was_printed_before_a_shortage_reaches_a_pipe() -> None:
+    code = """
+from mogstored import cli
+
+def fail(_arguments):
+    print("printed before")
+    raise MemoryError
+
+cli._main = fail
+cli.main([])
+"""
+    # Where it is set, nothing waits to be written.
+    buffered = {name: each for name, each in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=buffered, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, b"printed before\n")
+    assert done.stderr.startswith(b"mogstored: too little memory")
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=repr)
