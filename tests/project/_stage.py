@@ -47,7 +47,12 @@ class Stage:
         """Return text with paths and addresses of the stage."""
         for shown, real in self.addresses.items():
             text = text.replace(shown, real)
-        return _PATH.sub(f"{self.folder}/", text)
+        return _PATH.sub(self._moved, text)
+
+    def _moved(self, found: re.Match[str]) -> str:
+        # Directories of temporary files are below /var on some systems.
+        is_there = found.string.startswith(str(self.folder), found.start())
+        return "/" if is_there else f"{self.folder}/"
 
     def write(self, name: str, text: str) -> Path:
         """Write the file of an absolute path."""

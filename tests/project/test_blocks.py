@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.project._blocks import SOURCES, blocks, entries, is_of
+from tests.project._stage import Stage
 from tests.project._tree import ROOT
 
 ENTRIES = entries()
@@ -58,3 +60,12 @@ def test_code_is_fenced() -> None:
     texts = {path: _FENCED.sub("", path.read_text(encoding="utf-8")) for path in SOURCES}
     found = {path.name: _INDENTED.findall(text) for path, text in texts.items()}
     assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_stage_may_be_below_a_folder_of_the_documents(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.folder = Path("/var/tmp/stage")
+    shown = "cat /etc/a /var/tmp/b /var/tmp/stage/etc/c"
+    there = "cat /var/tmp/stage/etc/a /var/tmp/stage/var/tmp/b /var/tmp/stage/etc/c"
+    assert stage.staged(shown) == there
+    assert stage.staged(there) == there
