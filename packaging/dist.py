@@ -25,7 +25,10 @@ MOGPOLL = "packaging/mogpoll"
 _MANUAL = "packaging/man/mogpoll.7"
 # The first two are of the clone only, the others are mogpoll's.
 _NOT_THE_NODES = (".ci/", ".github/", "mogpoll/", f"{MOGPOLL}/", "packaging/vendor/")
-_UNTRACKED = re.compile(r"\.|dist$|build$|mogdata$|__pycache__$")
+# What .gitignore names, and all that is hidden.
+_UNTRACKED = re.compile(
+    r"(.*/)?(\.|(dist|build|__pycache__|[^/]+\.egg-info)/)|(mogdata|site)/|probe\.json$"
+)
 _LIST = "dependencies = [\n"
 
 
@@ -54,7 +57,7 @@ def tracked() -> list[str]:
         listed = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
         return [name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
     found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
-    return [str(path) for path in found if not any(map(_UNTRACKED.match, path.parts))]
+    return [name for name in map(str, found) if not _UNTRACKED.match(name)]
 
 
 def stage_mogpoll(files: Iterable[str], tree: Path) -> None:

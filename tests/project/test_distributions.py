@@ -146,6 +146,26 @@ def test_tree_has_no_symbolic_links() -> None:
     assert [path for path in visible + below if path.is_symlink()] == []
 
 
+def test_what_was_built_goes_into_no_archive_without_a_clone(tmp_path: Path) -> None:
+    kept = ["mogpoll/build.py", "packaging/site/hook.py", "vm/results/a/probe.json"]
+    ignored = ROOT / ".gitignore"
+    if not ignored.exists():
+        pytest.skip("an sdist of a tree without .gitignore")
+    lines = [line for line in ignored.read_text().splitlines() if line[:1] not in ("", "#")]
+    patterns = [line.lstrip("/").replace("*", "a") for line in lines]
+    made = [f"{each}file" if each.endswith("/") else each for each in patterns]
+    for name in kept + made:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "packaging" / "dist.py").write_bytes((ROOT / "packaging" / "dist.py").read_bytes())
+    code = "import dist; print(*sorted(dist.tracked()), sep='\\n')"
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "packaging")}
+    listed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert listed.stdout.split() == sorted([*kept, "packaging/dist.py"])
+
+
 def test_mogpoll_can_be_built_in_its_folder(dist: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=MOGPOLL, check=True, capture_output=True)
