@@ -101,6 +101,16 @@ def requirements(archive: Path, name: str) -> list[str]:
     return Parser().parsestr(text).get_all("Requires-Dist", [])
 
 
+def tracked(root: Path) -> list[str]:
+    """Return what the script of a tree takes for its files."""
+    code = "import dist; print(*dist.tracked(), sep='\\n')"
+    environment = {**os.environ, "PYTHONPATH": str(root / "packaging")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    )
+    return done.stdout.splitlines()
+
+
 # What is built.
 
 
@@ -141,9 +151,9 @@ def test_sdist_of_mogpoll_is_whole(dist: Path) -> None:
 
 def test_tree_has_no_symbolic_links() -> None:
     """Archives and checkouts of some systems turn them into files with the name of the target."""
-    visible = [top for top in ROOT.iterdir() if not top.name.startswith(".")]
-    below = [path for top in visible for path in top.rglob("*")]
-    assert [path for path in visible + below if path.is_symlink()] == []
+    names = tracked(ROOT)
+    assert "packaging/dist.py" in names
+    assert [name for name in names if (ROOT / name).is_symlink()] == []
 
 
 def test_what_was_built_goes_into_no_archive_without_a_clone(tmp_path: Path) -> None:
@@ -159,11 +169,7 @@ def test_what_was_built_goes_into_no_archive_without_a_clone(tmp_path: Path) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (tmp_path / "packaging" / "dist.py").write_bytes((ROOT / "packaging" / "dist.py").read_bytes())
-    code = "import dist; print(*sorted(dist.tracked()), sep='\\n')"
-    command = [sys.executable, "-c", code]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "packaging")}
-    listed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert listed.stdout.split() == sorted([*kept, "packaging/dist.py"])
+    assert sorted(tracked(tmp_path)) == sorted([*kept, "packaging/dist.py"])
 
 
 def test_mogpoll_can_be_built_in_its_folder(dist: Path, tmp_path: Path) -> None:
