@@ -17,6 +17,7 @@ EXCEPTIONS = {
     "TaskTable.armed": "single operations of a dict; taking a task out is the claim",
     "TaskTable.queue": "single operations of a deque",
     "TaskTable.members": "single operations of a dict",
+    "TaskTable.numbers": "single operations of a set",
     "TaskTable.marks": "single operations of a dict; a mark that comes late is taken back",
     "TaskTable.deadlines": "single operations of a dict, by the owner of the task",
     "Timers._deadlines": "single operations of a dict, by the owner of the task",
