@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts as Linux does")
 
 # An operator tries once a second, for 3 s: it must take fewer than three tries on average.
-MEAN_FAILURES = 1.0
+MEAN_FAILURES = 2.0
 ROUNDS = 10
 GIVEN_UP = 20
 CLIENTS = 8
@@ -119,7 +119,7 @@ def test_disk_under_load(tmp_path: Path, request_of: Callable[[int], bytes], siz
                 assert failures[-1] < GIVEN_UP, failures
                 load.go_on()
             subprocess.run(bind, check=True)
-    assert sum(failures) <= MEAN_FAILURES * ROUNDS, failures
+    assert sum(failures) < MEAN_FAILURES * ROUNDS, failures
 
 
 def unmount_lazily(path: Path) -> None:
