@@ -1,6 +1,6 @@
 """Put small faults into mogpoll and mogstored, one at a time, and list those no test notices.
 
-    python -m tests.mutations [--count N] [--seed S] [--path mogstored/http]
+    python -m tests.mutations [--count N] [--seed S ...] [--path mogstored/http]
     python -m tests.mutations --listed [WORD ...]
 
 The first draws faults at random, the same for the same seed and sources, and runs the tests that
@@ -9,7 +9,7 @@ faults of `tests.mogpoll.faults` whose names contain one of the words, or all. A
 lost shows as a test that hangs: that counts, if the test's own limit ends it. What survives makes
 the exit status 1, unless `equivalents.toml` has it, with the reason why it has no effect.
 
-Which test reaches what is measured the first time, which takes as long as the suite does.
+The suite runs once before, to see which tests reach what was drawn.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import queue
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.mogpoll.faults import FAULTS
 from tests.mutations import draw
-from tests.mutations.covering import Coverage, Test
+from tests.mutations.reach import Test, tests_for
 from tests.mutations.trees import Tree
 from tests.mutations.trial import BUDGET_S, Verdict, try_out
 
@@ -37,7 +37,7 @@ _EQUIVALENTS = "tests/mutations/equivalents.toml"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutations")
     parser.add_argument("--count", type=int, default=30, help="how many faults to draw")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, nargs="+", default=[1], help="of each draw")
     parser.add_argument("--path", action="append", help="draw from this file or folder only")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at the same time")
     parser.add_argument(
@@ -51,10 +51,10 @@ def main() -> int:
         tree = Tree.of_checkout(Path(folder) / "tree")
         if options.listed is None:
             paths = options.path or ["mogpoll", "mogstored"]
-            trials = _drawn(tree, paths, options.count, options.seed, options.jobs)
+            draws = _drawn(tree, paths, options.count, options.seed)
         else:
-            trials = _listed(tree, options.listed)
-        return run(tree, trials, options.jobs, options.budget)
+            draws = {"the list": _listed(tree, options.listed)}
+        return run(tree, draws, options.jobs, options.budget)
 
 
 class Trial(NamedTuple):
@@ -66,11 +66,10 @@ class Trial(NamedTuple):
     tests: list[Test]
 
 
-def run(tree: Tree, trials: list[Trial], jobs: int, budget_s: float) -> int:
-    """Try all, so many at a time; print each verdict, and the survivors at the end."""
-    survivors = []
+def run(tree: Tree, draws: Mapping[str, Sequence[Trial]], jobs: int, budget_s: float) -> int:
+    """Try all, so many at a time; print each verdict, and each draw's survivors at its end."""
     trees: queue.SimpleQueue[Tree] = queue.SimpleQueue()
-    for number in range(min(jobs, len(trials))):
+    for number in range(jobs):
         trees.put(tree.copy(tree.root.with_name(f"tree-{number}")))
 
     def try_one(trial: Trial) -> Verdict:
@@ -80,36 +79,40 @@ def run(tree: Tree, trials: list[Trial], jobs: int, budget_s: float) -> int:
         finally:
             trees.put(own)
 
+    survivors = 0
     with ThreadPoolExecutor(jobs) as executor:
-        for trial, verdict in zip(trials, executor.map(try_one, trials), strict=True):
-            print(f"{trial.name}  {verdict.words}", flush=True)
-            if not verdict.is_caught:
-                survivors.append(trial.name)
-    print(f"{len(trials) - len(survivors)} of {len(trials)} faults were noticed")
-    for name in survivors:
-        print(f"survives: {name}")
+        verdicts = {draw: executor.map(try_one, trials) for draw, trials in draws.items()}
+        for draw, trials in draws.items():
+            surviving = []
+            for trial, verdict in zip(trials, verdicts[draw], strict=True):
+                print(f"{trial.name}  {verdict.words}", flush=True)
+                if not verdict.is_caught:
+                    surviving.append(trial.name)
+            survivors += len(surviving)
+            print(f"{len(trials) - len(surviving)} of {len(trials)} faults were noticed: {draw}")
+            for name in surviving:
+                print(f"survives: {name}", flush=True)
     return 1 if survivors else 0
 
 
-def _drawn(tree: Tree, paths: list[str], count: int, seed: int, jobs: int) -> list[Trial]:
-    coverage = Coverage(tree)
-    coverage.measure(jobs)
+def _drawn(tree: Tree, paths: list[str], count: int, seeds: list[int]) -> dict[str, list[Trial]]:
     reasons = without_effect(tree.root / _EQUIVALENTS)
-    trials = []
-    for fault in draw.draw(tree.root, paths, count, seed):
-        reason = reasons.get(
-            (fault.module, fault.function, draw.shown(fault.old), draw.shown(fault.new))
-        )
-        if reason is not None:
-            print(f"{fault}  has no effect: {reason}")
-            continue
+    drawn: list[tuple[str, draw.Fault]] = []
+    for seed in seeds:
+        for fault in draw.draw(tree.root, paths, count, seed):
+            reason = reasons.get(
+                (fault.module, fault.function, draw.shown(fault.old), draw.shown(fault.new))
+            )
+            if reason is None:
+                drawn.append((f"seed {seed}", fault))
+            else:
+                print(f"{fault}  has no effect: {reason}")
+    draws: dict[str, list[Trial]] = {f"seed {seed}": [] for seed in seeds}
+    reaching = tests_for(tree, [fault for _, fault in drawn])
+    for (name, fault), tests in zip(drawn, reaching, strict=True):
         source = fault.applied((tree.root / fault.module).read_bytes())
-        tests = coverage.tests_for(fault)
-        if fault.kind == "lock dropped":
-            # A test of the source finds it; races are rare in short runs.
-            tests.insert(0, Test("tests/project/test_guarded.py", 0.0, in_process=True))
-        trials.append(Trial(str(fault), fault.module, source, tests))
-    return trials
+        draws[name].append(Trial(str(fault), fault.module, source, tests))
+    return draws
 
 
 def _listed(tree: Tree, words: list[str]) -> list[Trial]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.mutations.covering import Test
+from tests.mutations.reach import Test
 from tests.mutations.trees import Tree
 
 # Limits on the tests of one fault: on their measured time, and on their time now.

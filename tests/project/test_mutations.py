@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import random
 import tomllib
 from collections import Counter
 
-from tests.mutations import draw
+from tests.mutations import draw, reach
 from tests.mutations.draw import shown
 from tests.project._tree import ROOT
 
@@ -43,6 +44,40 @@ def test_draw_is_the_same_for_the_same_seed() -> None:
     assert first == again
     assert first != other
     assert len({(fault.module, fault.line) for fault in first}) == 50
+
+
+def test_marks_stand_before_what_they_mark_and_change_nothing_else() -> None:
+    for module in draw.modules(ROOT, PATHS)[::5]:
+        source = (ROOT / module).read_bytes()
+        faults = draw.faults(module, source, random.Random(1))
+        lines = sorted({fault.line for fault in faults if not fault.names})
+        if not lines:
+            continue
+        made = ast.parse(reach.marked(source, [(line, line) for line in lines]))
+        marks = _Marks()
+        marks.visit(made)
+        assert sorted(marks.found) == lines, module
+        # The import is the one other thing.
+        body = [
+            it for it in made.body if not ast.unparse(it).startswith("try:\n    from _reached")
+        ]
+        assert len(body) == len(made.body) - 1
+        made.body = body
+        assert ast.dump(made) == ast.dump(ast.parse(source)), module
+
+
+class _Marks(ast.NodeTransformer):
+    """Removes the marks, and collects their numbers."""
+
+    def __init__(self) -> None:
+        self.found: list[int] = []
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        match node.value:
+            case ast.Call(func=ast.Name(id="_reached"), args=[ast.Constant(int(number))]):
+                self.found.append(number)
+                return None
+        return node
 
 
 def test_faults_without_effect_can_be_drawn() -> None:

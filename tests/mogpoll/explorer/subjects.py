@@ -36,7 +36,7 @@ NUMBERS = (100_001, 100_002)
 _PACKAGE = Path(mogpoll.__file__).parent
 _CALLS = ("add", "rearm", "forget", "wait")
 # The methods that are made of steps, and what makes a step, for each backend.
-_STEPPED = {
+STEPPED = {
     "kqueue.py": frozenset({*_CALLS, "_arm", "_arm_hangup", "_draw_serial"}),
     "epoll.py": frozenset(_CALLS),
 }
@@ -208,10 +208,10 @@ def _names_of(source: str, module: str) -> dict[str, Any]:
 
 
 def _compiled(source: str, module: str, names: dict[str, Any]) -> dict[str, Function]:
-    own = {f"self.{name}": name for name in (*_STEPPED[module], *clients.FUNCTIONS)}
+    own = {f"self.{name}": name for name in (*STEPPED[module], *clients.FUNCTIONS)}
     compiler = Compiler(_SHARED[module] | clients.SHARED, own)
     nodes = [
-        *methods_of(ast.parse(source), _STEPPED[module]),
+        *methods_of(ast.parse(source), STEPPED[module]),
         *methods_of(ast.parse(clients.SOURCE), clients.FUNCTIONS),
     ]
     return {node.name: compiler.compile(node, names) for node in nodes}
@@ -220,7 +220,7 @@ def _compiled(source: str, module: str, names: dict[str, Any]) -> dict[str, Func
 def listing() -> str:
     """Return the steps of the backends: at each line given begins one, with what follows it."""
     lines = []
-    for module, stepped in _STEPPED.items():
+    for module, stepped in STEPPED.items():
         source = (_PACKAGE / module).read_text(encoding="utf-8")
         compiled = _compiled(source, module, _names_of(source, module))
         for name in sorted(stepped):
