@@ -74,36 +74,41 @@ class BoundedWriter:
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
         self._is_offering = False
-        self._kept: deque[bytes] = deque()
+        # Messages, and of how many lost ones each is the notice.
+        self._kept: deque[tuple[bytes, int]] = deque()
         self._kept_bytes = 0
-        self._lost = 0
-        # Of those lost before, a notice says so.
+        self.lost = 0
+        """The number of messages that were lost so far."""
+        # Of those, a notice was kept or sent.
         self._noticed = 0
         self.on_pending: Callable[[], None] = _do_nothing
 
     def write(self, message: bytes) -> None:
-        """Send a message, keep it, or count it as lost."""
-        with self._lock:
-            result = self._offer()
-            if self._kept and self._kept_bytes + len(message) > self._max_bytes:
-                self._lost += 1
-            else:
-                self._keep_notice()
-                self._keep(message)
-                if result is FlushResult.DONE:
-                    result = self._offer()
-        if result is not FlushResult.DONE:
-            self.on_pending()
-
-    @property
-    def lost(self) -> int:
-        """The number of messages that were lost so far."""
-        return self._noticed + self._lost
+        """Send a message, keep it, or count it as lost; raises no `Exception`."""
+        is_accounted_for = False
+        try:
+            with self._lock:
+                result = self._offer()
+                if self._kept and self._kept_bytes + len(message) > self._max_bytes:
+                    self.lost += 1
+                    is_accounted_for = True
+                else:
+                    self._keep_notice()
+                    self._keep(message)
+                    is_accounted_for = True
+                    if result is FlushResult.DONE:
+                        result = self._offer()
+            if result is not FlushResult.DONE:
+                self.on_pending()
+        except Exception:
+            # MemoryError, for example. A message that is kept is sent by the next flush.
+            if not is_accounted_for:
+                self.note_loss()
 
     def note_loss(self) -> None:
         """Count a message that could not be formatted."""
         with self._lock:
-            self._lost += 1
+            self.lost += 1
 
     def flush(self) -> FlushResult:
         """Send what is kept, as far as there is room."""
@@ -119,7 +124,7 @@ class BoundedWriter:
         """In a forked child, drop what is kept: the parent sends it."""
         with self._lock:
             self._kept.clear()
-            self._kept_bytes = self._lost = self._noticed = 0
+            self._kept_bytes = self.lost = self._noticed = 0
             self._sink.abandon()
 
     def close(self) -> None:
@@ -139,29 +144,31 @@ class BoundedWriter:
     def _offer_kept(self) -> FlushResult:
         try:
             while self._kept:
-                if not self._sink.take(self._kept[0]):
+                if not self._sink.take(self._kept[0][0]):
                     return FlushResult.FULL
-                self._kept_bytes -= len(self._kept.popleft())
+                self._kept_bytes -= len(self._kept.popleft()[0])
                 if not self._kept:
                     self._keep_notice()
             return FlushResult.DONE if self._sink.finish() else FlushResult.FULL
         except OSError:
             if self._keeps_unreachable:
                 return FlushResult.UNREACHABLE
-            self._lost += len(self._kept)
+            # A notice is no message: what it stands for is counted already.
+            self.lost += sum(not noticed for _, noticed in self._kept)
+            self._noticed -= sum(noticed for _, noticed in self._kept)
             self._kept.clear()
             self._kept_bytes = 0
             return FlushResult.DONE
 
-    def _keep(self, message: bytes) -> None:
-        self._kept.append(message)
+    def _keep(self, message: bytes, noticed: int = 0) -> None:
+        self._kept.append((message, noticed))
         self._kept_bytes += len(message)
 
     def _keep_notice(self) -> None:
-        if self._lost:
-            self._keep(self._describe_loss(self._lost))
-            self._noticed += self._lost
-            self._lost = 0
+        count = self.lost - self._noticed
+        if count:
+            self._keep(self._describe_loss(count), count)
+            self._noticed += count
 
 
 def _do_nothing() -> None:

@@ -142,10 +142,11 @@ class _Handler(logging.Handler):
                 # The default would print it, and block on a stderr that is not read.
                 record.msg, record.args = f"cannot format a message: {record.msg}: {error}", None
                 message = self._bytes(record)
-            self.writer.write(message)
         except Exception:
             # MemoryError, for example: the caller does not fail because a line is lost.
             self.writer.note_loss()
+            return
+        self.writer.write(message)
 
     def close(self) -> None:
         super().close()

@@ -117,6 +117,48 @@ def test_loss_is_said_without_another_message() -> None:
     assert writer.lost == 3
 
 
+def test_notice_is_no_lost_message() -> None:
+    """Of a reader that is gone each message is counted once, and the notices are not."""
+    sink = Slow()
+    writer = BoundedWriter(sink, loss, keeps_unreachable=False, max_bytes=2 * len(LINES[0]))
+
+    def fail(message: bytes) -> bool:
+        raise BrokenPipeError
+
+    sink.take = fail  # type: ignore[method-assign]
+    for line in LINES[:5]:
+        writer.write(line)
+    assert writer.lost == 5
+    del sink.take
+    sink.room = 100
+    writer.write(LINES[5])
+    assert sink.taken == [b"5 lost\n", LINES[5]]
+    assert writer.lost == 5
+
+
+def test_message_that_is_kept_is_not_lost_if_waking_the_main_thread_fails() -> None:
+    sink = Slow()
+    writer = BoundedWriter(sink, loss)
+
+    def fail() -> None:
+        raise ValueError("the waker is closed")
+
+    writer.on_pending = fail
+    writer.write(LINES[0])
+    assert writer.lost == 0
+    sink.room = 1
+    assert writer.flush() is FlushResult.DONE
+    assert sink.taken == LINES[:1]
+
+
+def test_message_that_cannot_be_kept_is_lost() -> None:
+    sink = Slow()
+    writer = BoundedWriter(sink, loss)
+    sink.finish = lambda: 1 // 0 == 0  # type: ignore[method-assign]
+    writer.write(LINES[0])
+    assert writer.lost == 1
+
+
 def test_forked_child_leaves_to_its_parent_what_was_kept() -> None:
     sink = Slow()
     writer = BoundedWriter(sink, loss, max_bytes=1)
