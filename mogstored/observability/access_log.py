@@ -51,7 +51,9 @@ class AccessLog:
 
     **Threads:** `append` from any, the other methods from the main one. The queue is touched by
     single operations of a deque. `_lock` guards the count of what was lost; an exchange that finds
-    room does not take it. `_target`, `_format` and `_unsent` are the log thread's.
+    room does not take it. `_target`, `_format` and `_unsent` are the log thread's. That holds
+    `_turn` while a message is on its way from the queue to the target, so that a stop counts each
+    line once. It begins none after `_counted` is set.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class AccessLog:
         self._target: Target | None = None
         self._format = access_format(format_name)
         self._unsent: deque[Message] = deque()
+        self._turn = threading.Lock()
+        self._counted = threading.Event()
 
     def append(self, exchange: Plain) -> None:
         """Log the exchange, or drop and count it; never waits."""
@@ -113,8 +117,13 @@ class AccessLog:
         self._news.set()
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.join(max(0.0, self._ends_at + _LAST_RETRY_S - monotonic()))
+            thread.join(max(0.0, self._ends_at - monotonic()))
+            self._counted.set()
+            # Refused while a disk hangs: then only the write that is under way may follow.
+            is_between_writes = self._turn.acquire(timeout=_LAST_RETRY_S)
             self._lose(self._count_left())
+            if is_between_writes:
+                self._turn.release()
             self._report(at_once=True)
 
     # The log thread.
@@ -154,17 +163,22 @@ class AccessLog:
         return is_done
 
     def _write_to(self, target: Target) -> bool:
-        try:
-            while message := self._next(target):
-                if not target.sink.take(message.content):
+        while True:
+            with self._turn:
+                if self._counted.is_set():
                     return False
+                try:
+                    message = self._next(target)
+                    if message is None:
+                        return target.sink.finish()
+                    if not target.sink.take(message.content):
+                        return False
+                except (BrokenPipeError, ConnectionResetError) as error:
+                    # A reader that is gone does not come back.
+                    self._trouble = reason(error)
+                    self._lose(self._drop_all(target))
+                    return True
                 self._unsent.popleft()
-            return target.sink.finish()
-        except (BrokenPipeError, ConnectionResetError) as error:
-            # A reader that is gone does not come back.
-            self._trouble = reason(error)
-            self._lose(self._drop_all(target))
-            return True
 
     def _open(self) -> Target:
         if self._target is None:

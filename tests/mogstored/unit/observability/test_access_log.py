@@ -22,6 +22,7 @@ from mogstored.observability.exchange import Exchange
 from tests.support.access_lines import parse_combined, parse_json
 from tests.support.disks import small_disk
 from tests.support.slow_disk import slow_disk
+from tests.support.threads import join
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
@@ -252,6 +253,35 @@ class TestFullDisk:
         assert written == list(range(len(written)))
         assert reported(caplog) == log.dropped == sent - len(written)
         assert "No space left on device (ENOSPC)" in caplog.text
+
+
+def test_nothing_is_written_after_a_stop_has_counted_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread may be late: it gets the processor again when the stop is over."""
+    monkeypatch.setattr(access_log, "STOP_S", 0.01)
+    path = tmp_path / "log"
+    may_go_on = threading.Event()
+
+    class Late(AccessLog):
+        def _write_all(self) -> bool:
+            if self._end.is_set():
+                may_go_on.wait(PATIENCE_S)
+            return super()._write_all()
+
+    log = Late(str(path), "combined")
+    log.start()
+    thread = log._thread
+    wait_until(path.exists, "the file is created")
+    log._end.set()
+    for number in range(10):
+        log.append(exchange(number))
+    log.stop()
+    may_go_on.set()
+    assert thread is not None
+    join(thread)
+    written = numbers(path.read_text())
+    assert reported(caplog) == log.dropped == 10 - len(written)
 
 
 class TestHungDisk:
