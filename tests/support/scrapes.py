@@ -53,6 +53,26 @@ class Scrape:
         }
 
 
+def wait_until_counted(addr: Address, expected: float, name: str, **labels: str) -> Scrape:
+    """Return the first scrape with that value.
+
+    A client has its answer a moment before it is counted, and a process that is late is shown as
+    it was.
+    """
+    found: list[Scrape] = []
+
+    def is_counted() -> bool:
+        found[:] = [Scrape(addr)]
+        return found[0].value(name, **labels) == expected
+
+    try:
+        wait_until(is_counted, f"{name} {labels}")
+    except AssertionError:
+        assert found[0].value(name, **labels) == expected
+        raise
+    return found[0]
+
+
 def status(addr: Address) -> dict[str, Any]:
     answer = get(addr, "/status.json")
     assert answer.status == 200

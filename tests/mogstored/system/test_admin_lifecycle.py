@@ -15,7 +15,15 @@ from tests.support.forms import ONE_WORKER, SINGLE
 from tests.support.http import Client, compose
 from tests.support.processes import clients_of_all, pids_of, workers_of
 from tests.support.puts import put
-from tests.support.scrapes import NAME, Scrape, admin_process, get, status, wait_until_ready
+from tests.support.scrapes import (
+    NAME,
+    Scrape,
+    admin_process,
+    get,
+    status,
+    wait_until_counted,
+    wait_until_ready,
+)
 from tests.support.sockets import refuses
 from tests.support.upgrades import Generations, free_address, generations
 from tests.support.waiting import promptly, wait_until
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
 
 FOUR = ["--worker-processes=4"]
 FORMS = pytest.mark.parametrize("extra", [[], FOUR], ids=["single", "workers"])
+PUTS = {"name": "mogstored_http_requests_total", "method": "PUT", "code": "201"}
+MISSES = {"name": "mogstored_http_requests_total", "code": "404"}
 # Longer than the admin process needs to see the end of its leader.
 ENDS_S = 5.0
 
@@ -43,28 +53,23 @@ def test_counters_survive_a_worker_that_is_killed(node: Node) -> None:
     with clients_of_all(node) as clients:
         for number, client in enumerate(clients.values()):
             assert client.request(put(f"/dev1/file{number}", b"content")).status == 201
-    before = Scrape(node.admin)
+    before = wait_until_counted(node.admin, 4, **PUTS)
     pids = pids_of(node)
     workers_of(node)[-1].kill()
     wait_until(lambda: len(pids_of(node)) == 4 and pids_of(node) != pids, "it is replaced")
-    wait_until(
-        lambda: Scrape(node.admin).value("mogstored_worker_restarts_total") == 1,
-        "the replacement is counted",
-    )
-    after = Scrape(node.admin)
+    after = wait_until_counted(node.admin, 1, "mogstored_worker_restarts_total")
     fallen = {
         series: (value, after.samples.get(series))
         for series, value in before.counters().items()
         if after.samples.get(series, 0.0) < value
     }
     assert fallen == {}
-    assert after.value("mogstored_http_requests_total", method="PUT", code="201") == 4
+    assert after.value(**PUTS) == 4
     with clients_of_all(node) as clients:
         for client in clients.values():
             assert client.request(compose("GET", "/dev1/file0")).status == 200
-    found = Scrape(node.admin).value("mogstored_http_requests_total", method="PUT", code="201")
-    assert found == 4
-    assert Scrape(node.admin).value("mogstored_worker_processes") == 4
+    shown = Scrape(node.admin)
+    assert (shown.value(**PUTS), shown.value("mogstored_worker_processes")) == (4, 4)
 
 
 @pytest.mark.parametrize("extra", [FOUR])
@@ -76,15 +81,20 @@ def test_counters_of_a_worker_that_stops_are_complete(node: Node) -> None:
     victim = workers_of(node)[0]
     victim.send_signal(signal.SIGQUIT)
     victim.wait()
-    wait_until(
-        lambda: Scrape(node.admin).value("mogstored_worker_restarts_total") == 1,
-        "the replacement is counted",
-    )
-    assert Scrape(node.admin).value("mogstored_http_requests_total", code="404") == 4
+    wait_until_counted(node.admin, 1, "mogstored_worker_restarts_total")
+    wait_until_counted(node.admin, 4, **MISSES)
 
 
 def wait_until_replaced(node: Node, victim: psutil.Process) -> None:
     wait_until(lambda: admin_process(node).pid != victim.pid, "it is replaced")
+
+
+def wait_until_all_answer(node: Node) -> None:
+    answers = [True] * max(1, len(workers_of(node)))
+    wait_until(
+        lambda: [each["answers"] for each in status(node.admin)["workers"]] == answers,
+        "all answer",
+    )
 
 
 @FORMS
@@ -98,10 +108,8 @@ def test_it_is_replaced_when_it_dies(node: Node) -> None:
             assert client.request(compose("GET", f"/dev1/file{attempt}")).status == 200
         wait_until_replaced(node, victim)
         wait_until_ready(node.admin)
-        shown = status(node.admin)
-        assert len(shown["workers"]) == max(1, len(workers_of(node)))
-        assert all(each["answers"] for each in shown["workers"])
-        assert shown["http"]["requests"]["PUT"]["201"] == attempt + 1
+        wait_until_all_answer(node)
+        wait_until_counted(node.admin, attempt + 1, **PUTS)
     assert len([line for line in node.stderr_lines() if "the admin process died" in line]) == 3
 
 
@@ -110,15 +118,11 @@ def test_counters_of_dead_workers_survive_the_admin_process(node: Node) -> None:
     with clients_of_all(node) as clients:
         for client in clients.values():
             assert client.request(compose("GET", "/dev1/none")).status == 404
-    Scrape(node.admin)
+    wait_until_counted(node.admin, 4, **MISSES)
     for worker in workers_of(node):
         worker.kill()
-    wait_until(
-        lambda: Scrape(node.admin).value("mogstored_worker_restarts_total") == 4,
-        "the replacements are counted",
-    )
-    before = Scrape(node.admin)
-    assert before.value("mogstored_http_requests_total", code="404") == 4
+    before = wait_until_counted(node.admin, 4, "mogstored_worker_restarts_total")
+    assert before.value(**MISSES) == 4
     for _ in range(2):
         victim = admin_process(node)
         victim.kill()
@@ -164,13 +168,7 @@ def test_process_without_descriptors_is_observed_again(extra: Sequence[str]) -> 
             wait_until_replaced(node, victim)
             assert get(node.admin, "/status.json").status == 200
         wait_until_ready(node.admin)
-        wait_until(
-            lambda: (
-                [each["answers"] for each in status(node.admin)["workers"]]
-                == [True] * max(1, len(workers_of(node)))
-            ),
-            "all answer",
-        )
+        wait_until_all_answer(node)
 
 
 @FORMS
