@@ -1,6 +1,7 @@
 """Put small faults into mogpoll and mogstored, one at a time, and list those no test notices.
 
     python -m tests.mutations [--count N] [--seed S ...] [--path mogstored/http]
+                              [--tests tests/mogstored/unit/http]
     python -m tests.mutations --listed [WORD ...]
 
 The first draws faults at random, the same for the same seed and sources, and runs the tests that
@@ -39,7 +40,10 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=30, help="how many faults to draw")
     parser.add_argument("--seed", type=int, nargs="+", default=[1], help="of each draw")
     parser.add_argument("--path", action="append", help="draw from this file or folder only")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at the same time")
+    parser.add_argument("--tests", nargs="+", default=[], help="run these only, not the suite")
+    parser.add_argument(
+        "--jobs", type=int, default=3 * (os.cpu_count() or 1), help="at the same time"
+    )
     parser.add_argument(
         "--budget", type=float, default=BUDGET_S, help="seconds of tests for one fault"
     )
@@ -51,7 +55,7 @@ def main() -> int:
         tree = Tree.of_checkout(Path(folder) / "tree")
         if options.listed is None:
             paths = options.path or ["mogpoll", "mogstored"]
-            draws = _drawn(tree, paths, options.count, options.seed)
+            draws = _drawn(tree, paths, options.count, options.seed, options.tests)
         else:
             draws = {"the list": _listed(tree, options.listed)}
         return run(tree, draws, options.jobs, options.budget)
@@ -95,7 +99,9 @@ def run(tree: Tree, draws: Mapping[str, Sequence[Trial]], jobs: int, budget_s: f
     return 1 if survivors else 0
 
 
-def _drawn(tree: Tree, paths: list[str], count: int, seeds: list[int]) -> dict[str, list[Trial]]:
+def _drawn(
+    tree: Tree, paths: list[str], count: int, seeds: list[int], suite: list[str]
+) -> dict[str, list[Trial]]:
     reasons = without_effect(tree.root / _EQUIVALENTS)
     drawn: list[tuple[str, draw.Fault]] = []
     for seed in seeds:
@@ -108,7 +114,7 @@ def _drawn(tree: Tree, paths: list[str], count: int, seeds: list[int]) -> dict[s
             else:
                 print(f"{fault}  has no effect: {reason}")
     draws: dict[str, list[Trial]] = {f"seed {seed}": [] for seed in seeds}
-    reaching = tests_for(tree, [fault for _, fault in drawn])
+    reaching = tests_for(tree, [fault for _, fault in drawn], suite)
     for (name, fault), tests in zip(drawn, reaching, strict=True):
         source = fault.applied((tree.root / fault.module).read_bytes())
         draws[name].append(Trial(str(fault), fault.module, source, tests))

@@ -77,12 +77,15 @@ class Test:
     in_process: bool
 
 
-def tests_for(tree: Tree, faults: Sequence[Fault]) -> list[list[Test]]:
+def tests_for(tree: Tree, faults: Sequence[Fault], suite: Sequence[str]) -> list[list[Test]]:
     """Return the tests that reach each fault's line, the likeliest to notice it first.
 
     Unit tests of its module come first, then other tests in the process of pytest, then those
     of nodes whose file is named after what the module, the function or the line is about.
     Among equals the cheapest comes first: it reaches little else.
+
+    Args:
+        suite: the files and folders of tests that are run, or none for all.
     """
     marked = tree.copy(tree.root.with_name("marked"))
     folder = marked.root.with_name("reached")
@@ -94,10 +97,11 @@ def tests_for(tree: Tree, faults: Sequence[Fault]) -> list[list[Test]]:
     (marked.root / "_reached.py").write_text(f"FOLDER = {str(folder)!r}\n{_MARK}")
     _mark(marked.root, faults)
     report = folder / "junit.xml"
-    print(f"running the suite, to see which tests reach {len(faults)} lines", flush=True)
+    print(f"running the tests once, to see which reach {len(faults)} lines", flush=True)
     status, output = marked.pytest(
         ["-n4", "--dist=loadfile", "--max-worker-restart=0", f"--junitxml={report}"]
-        + [f"--ignore={name}" for name in _APART],
+        + [f"--ignore={name}" for name in _APART]
+        + [*suite],
         _LIMIT_S,
     )
     if not report.exists():
