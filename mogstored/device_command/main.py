@@ -37,7 +37,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
         return EX_USAGE
     try:
         docroot = Docroot(options.docroot)
-        present = [os.fsencode(each) for each in os.listdir(docroot.fileno())]
+        present = docroot.names()
     except OSError as error:
         print(printable(f"{prog}: {options.docroot}: {reason(error)}"), file=sys.stderr)
         return EX_USAGE

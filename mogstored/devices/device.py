@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -151,8 +150,8 @@ class Devices:
         self._resume = resume
         self._elsewhere = self._make(docroot.path, b"")
         self._known: dict[bytes, Device] = {}
-        for name in os.listdir(docroot.fileno()):
-            self.register(os.fsencode(name))
+        for name in docroot.names():
+            self.register(name)
 
     def of(self, path: bytes) -> Device:
         """Return the device on which `path` lies, or the one that stands for elsewhere."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from time import monotonic
+from typing import TypeVar
 
 from mogpoll.threads import try_start_thread
 from mogstored.devices.device import Device, Devices, Usage
@@ -31,6 +32,8 @@ from mogstored.files.names import device_number
 from mogstored.log.printable import reason
 
 _log = logging.getLogger("mogstored")
+
+_T = TypeVar("_T")
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Neither the device's fault, nor its end.
@@ -140,12 +143,7 @@ class DeviceInventory:
         **Raises:** `OSError` when the docroot cannot be read.
         """
         self._mounts.reread()
-        # A descriptor of its own: two threads that list by the same one share its offset.
-        fd = _open_directory(b".", self._docroot.fileno(), relieve)
-        try:
-            names = {os.fsencode(name) for name in os.listdir(fd)}
-        finally:
-            os.close(fd)
+        names = set(_retry_after_relief(self._docroot.names, relieve))
         for name in names:
             if device_number(name) is not None:
                 self._devices.register(name)
@@ -239,7 +237,8 @@ class DeviceInventory:
         the directories that wait for a mount.
         """
         usage.looked_at = monotonic()
-        fd = _open_directory(device.name + b"/.", self._docroot.fileno(), relieve)
+        name, dir_fd = device.name + b"/.", self._docroot.fileno()
+        fd = _retry_after_relief(partial(os.open, name, _DIRECTORY, dir_fd=dir_fd), relieve)
         try:
             usage.is_dirty = False
             found = os.fstat(fd)
@@ -330,11 +329,11 @@ def _note_failure(device: Device, error: OSError) -> None:
         _drop(device)
 
 
-def _open_directory(name: bytes, dir_fd: int, relieve: Relieve | None) -> int:
+def _retry_after_relief(call: Callable[[], _T], relieve: Relieve | None) -> _T:
     try:
-        return os.open(name, _DIRECTORY, dir_fd=dir_fd)
+        return call()
     except OSError as error:
         if error.errno not in _OUT_OF_DESCRIPTORS or relieve is None:
             raise
     relieve()
-    return os.open(name, _DIRECTORY, dir_fd=dir_fd)
+    return call()

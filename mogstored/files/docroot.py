@@ -24,6 +24,7 @@ from mogstored.files.new_file import UNFINISHED_MODE, FileInPlace, NewFile, temp
 from mogstored.files.paths import is_own
 
 _READ = os.O_RDONLY | os.O_CLOEXEC
+_DIRECTORY = _READ | os.O_DIRECTORY
 # Linux: reading a file does not write its inode. EPERM unless the process owns the file.
 # Source: https://man7.org/linux/man-pages/man2/open.2.html
 _NOATIME = getattr(os, "O_NOATIME", 0)
@@ -39,7 +40,7 @@ class Docroot:
         **Raises:** `OSError` when it is not a directory that can be read.
         """
         self.path = os.path.realpath(path)
-        self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fd = os.open(self.path, _DIRECTORY)
         self.syncs = Syncs(self._fd, durability)
         self.checksums = ChecksumsAtRest(checksums, self.path)
         # Whether files without a name can be made on a device. Single dict operations, which take
@@ -55,10 +56,22 @@ class Docroot:
     def close(self) -> None:
         os.close(self._fd)
 
+    def names(self) -> list[bytes]:
+        """Return the names in the docroot, devices and others; touches none of them.
+
+        It is opened anew: who lists by a descriptor moves its offset, which threads share, and
+        processes that have inherited it. One of two would find nothing, or a part.
+        Source: https://man7.org/linux/man-pages/man2/open.2.html (open file descriptions)
+        """
+        fd = os.open(b".", _DIRECTORY, dir_fd=self._fd)
+        try:
+            return [os.fsencode(name) for name in os.listdir(fd)]
+        finally:
+            os.close(fd)
+
     def count_devices(self) -> int:
         """Return how many entries are named like devices; touches none of them."""
-        names = map(os.fsencode, os.listdir(self._fd))
-        return sum(device_number(name) is not None for name in names)
+        return sum(device_number(name) is not None for name in self.names())
 
     def open_read(self, path: bytes) -> int:
         """Open for reading; never blocks on a FIFO, and leaves the access time alone.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mogpoll import FileError
+from mogstored.devices.device import Devices
 from mogstored.files import nameless
 from mogstored.files.docroot import Docroot
 
@@ -42,6 +43,19 @@ def test_new_directories_are_made_on_the_way(docroot: Docroot, tmp_path: Path) -
     docroot.store(b"dev1/0/000/000/a.fid", CONTENT)
     assert files_below(tmp_path) == [tmp_path / "dev1/0/000/000/a.fid"]
     assert (tmp_path / "dev1/0/000/000/a.fid").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "list_",
+    [Docroot.names, Docroot.count_devices, lambda docroot: Devices(docroot, resume=print)],
+)
+def test_listing_leaves_the_offset_alone(
+    docroot: Docroot, list_: Callable[[Docroot], object]
+) -> None:
+    """Worker processes share it: two that list at the same time would find a part, or nothing."""
+    before = os.lseek(docroot.fileno(), 1, os.SEEK_SET)
+    list_(docroot)
+    assert os.lseek(docroot.fileno(), 0, os.SEEK_CUR) == before
 
 
 def test_device_is_never_made(docroot: Docroot, tmp_path: Path) -> None:
