@@ -72,7 +72,7 @@ class Symptoms:
             now = monotonic()
             failed.pop(path, None)
             failed[path] = now
-            while failed and now - next(iter(failed.values())) > limits.window_s:
+            while now - next(iter(failed.values())) > limits.window_s:
                 del failed[next(iter(failed))]
             if len(failed) < most:
                 return None

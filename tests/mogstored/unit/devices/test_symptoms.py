@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from mogstored.config.model import Config
 from mogstored.devices.sickness import symptoms
 from mogstored.devices.sickness.standing import Standing
 from mogstored.devices.sickness.symptoms import ErrorLimits, Symptoms
@@ -47,9 +50,9 @@ def test_write_errors_end_writes(operation: str) -> None:
 def test_read_errors_end_all(operation: str) -> None:
     device = Symptoms(LIMITS)
     assert notes(device, operation, 5) == [False] * 4 + [True]
-    found = [device.note(operation, b"%d" % each, error()) for each in range(5)]
-    assert found[-1] is not None
-    assert found[-1][0] is Standing.DOWN
+    found = [device.note(operation, b"%d" % each, error(errno.ENXIO)) for each in range(5)]
+    reason = f"5 read errors in 60 s, last {os.strerror(errno.ENXIO)} (ENXIO)"
+    assert found == [None] * 4 + [(Standing.DOWN, reason)], "they are counted anew"
 
 
 def test_kinds_are_counted_apart() -> None:
@@ -66,10 +69,20 @@ def test_old_errors_do_not_count(now: list[float]) -> None:
     device = Symptoms(LIMITS)
     for each in range(20):
         assert device.note("write", b"%d" % each, error()) is None
-        now[0] += 31
-    now[0] -= 2
-    notes(device, "write", 1)
-    assert any(notes(device, "write", 3))
+        now[0] += 30.5
+    now[0] -= 0.5
+    assert device.note("write", b"x", error()) is None
+    now[0] += 30
+    assert device.note("write", b"y", error()) is not None, "one of 60 s ago still counts"
+
+
+def test_file_that_fails_again_counts_from_then_on(now: list[float]) -> None:
+    device = Symptoms(LIMITS)
+    for path in (b"a", b"b", b"a"):
+        assert device.note("write", path, error()) is None
+        now[0] += 40
+    assert device.note("write", b"c", error()) is None
+    assert device.note("write", b"d", error()) is not None
 
 
 @pytest.mark.parametrize(
@@ -91,9 +104,10 @@ def test_without_a_limit_nothing_is_counted() -> None:
 
 def test_forgets() -> None:
     device = Symptoms(LIMITS)
-    notes(device, "write", 2)
-    device.forget()
-    assert notes(device, "write", 2) == [False, False]
+    for operation, count in (("write", 2), ("read", 4)):
+        notes(device, operation, count)
+        device.forget()
+        assert not any(notes(device, operation, count))
 
 
 def test_limits_that_change_hold_at_once() -> None:
@@ -102,3 +116,10 @@ def test_limits_that_change_hold_at_once() -> None:
     notes(device, "write", 5)
     limits.error_write_limit = 3
     assert device.note("write", b"x", error()) is not None
+
+
+def test_limits_of_a_configuration() -> None:
+    limits = ErrorLimits()
+    config = SimpleNamespace(error_write_limit=1, error_read_limit=2, error_window_s=3)
+    limits.apply(cast("Config", config))
+    assert limits == ErrorLimits(error_write_limit=1, error_read_limit=2, window_s=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import hashlib
@@ -14,6 +15,7 @@ import pytest
 
 from mogpoll.system.attributes import set_attribute
 from mogstored.files.checksums import at_rest
+from mogstored.scrub import file_check
 from mogstored.scrub.device_scrub import PIECE
 from mogstored.scrub.file_check import FileCheck
 from mogstored.scrub.verdict import Kind, Verdict
@@ -21,7 +23,7 @@ from tests.support.attributes import takes_attributes
 from tests.support.rot import store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 BODY = b"content"
@@ -222,12 +224,69 @@ def test_error_of_reading_says_where(
     assert verdict.error.errno == errno.EIO
 
 
+def test_error_before_the_first_piece_has_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store(tmp_path / "file", BODY)
+    with monkeypatch.context() as patched:
+        fail(patched, "fstat", errno.EIO)
+        verdict = judge(path)
+    assert verdict.found == f"{os.strerror(errno.EIO)} (EIO)"
+
+
+def test_contents_are_read_at_idle_priority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    @contextlib.contextmanager
+    def lowered(*, idle: bool = False) -> Iterator[None]:
+        seen.append(f"{idle=}")
+        yield
+        seen.append("over")
+
+    plain = os.preadv
+
+    def read(*arguments: Any) -> int:
+        seen.append("read")
+        return plain(*arguments)
+
+    monkeypatch.setattr(os, "preadv", read)
+    monkeypatch.setattr(file_check, "lowered_io_priority", lowered)
+    assert judge(store(tmp_path / "file", BODY)) == Verdict(Kind.UNCHECKED)
+    assert seen == ["idle=True", "read", "over"]
+
+
+@pytest.mark.parametrize(
+    ("has_flag", "number", "opens"),
+    [(True, errno.EPERM, 2), (True, errno.EACCES, 1), (False, errno.EPERM, 1)],
+)
+def test_owner_alone_may_leave_the_access_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_flag: bool, number: int, opens: int
+) -> None:
+    path, plain, flags = store(tmp_path / "file", BODY), os.open, []
+
+    def refuse(path: bytes, asked: int) -> int:
+        flags.append(asked)
+        if len(flags) == 1:
+            raise PermissionError(number, os.strerror(number))
+        return plain(path, asked)
+
+    # Any flag that does nothing here.
+    monkeypatch.setattr(file_check, "_NOATIME", os.O_APPEND if has_flag else 0)
+    monkeypatch.setattr(os, "open", refuse)
+    assert judge(path).kind is (Kind.UNCHECKED if opens == 2 else Kind.UNREADABLE)
+    needed = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    assert flags == [needed | os.O_APPEND * has_flag, needed][:opens]
+
+
 def test_file_that_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that has lost blocks may say so in this way."""
     path = store(tmp_path / "file", LARGE)
     monkeypatch.setattr(os, "preadv", lambda *_: 0)
     verdict = judge(path)
-    assert (verdict.kind, verdict.expected) == (Kind.UNREADABLE, f"{len(LARGE)} bytes")
+    missing = "the end of the file at 0"
+    assert verdict == Verdict(Kind.UNREADABLE, f"{len(LARGE)} bytes", missing)
 
 
 def test_nothing_is_open_between_two_steps(tmp_path: Path) -> None:
