@@ -20,7 +20,16 @@ from mogstored.files.checksums import at_rest
 from mogstored.files.checksums.at_rest import ChecksumsAtRest
 from mogstored.files.durability import Syncs
 from mogstored.files.names import device_number
-from mogstored.files.new_file import UNFINISHED_MODE, FileInPlace, NewFile, temporary_name
+from mogstored.files.new_file import (
+    UNFINISHED_MODE,
+    FileInPlace,
+    NewFile,
+    create_named,
+    publish,
+    remove,
+    temporary_name,
+    write_rest,
+)
 from mogstored.files.paths import is_own
 
 _READ = os.O_RDONLY | os.O_CLOEXEC
@@ -118,18 +127,8 @@ class Docroot:
 
         Never makes a device itself. Callers that know the device's name save finding it.
         """
-        device = device or path.partition(b"/")[0]
-        if not self._makes_nameless(device):
-            return self._begin(path, is_nameless=False)
-        try:
-            return self._begin(path, is_nameless=True)
-        except OSError as error:
-            if not nameless.is_refusal(error):
-                raise
-        # Another file system may have been mounted there since.
-        made = self._begin(path, is_nameless=False)
-        self._nameless[device] = False
-        return made
+        fd, temporary = self._create(path, device)
+        return NewFile(fd, temporary, path, self.syncs, self.file_mode)
 
     def store(self, path: bytes, content: bytes | memoryview, device: bytes = b"") -> None:
         """Make `content` the whole of the file at `path`, and directories on the way.
@@ -138,16 +137,17 @@ class Docroot:
 
         **Raises:** `FileError` once the file is created, other `OSError` before.
         """
-        new = self.new_file(path, device)
+        fd, temporary = self._create(path, device)
         try:
-            new.write(content)
+            written = os.write(fd, content)
+            if written < len(content):
+                write_rest(fd, content, written)
             if self.checksums.for_every_file is not None:
-                self.checksums.keep_of(new.fd, path, content)
-            new.publish()
+                self.checksums.keep_of(fd, path, content)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                new.discard()
+            remove(fd, temporary, self._fd)
             raise FileError(error.errno, error.strerror) from None
+        publish(fd, temporary, path, self.syncs, self.file_mode)
 
     def open_in_place(self, path: bytes) -> FileInPlace:
         """Open `path` itself for writing; make it, and missing directories on the way.
@@ -168,19 +168,38 @@ class Docroot:
             raise
         return FileInPlace(fd, path, self.syncs, self.file_mode)
 
-    def _begin(self, path: bytes, *, is_nameless: bool) -> NewFile:
-        mode = self.file_mode
+    def _create(self, path: bytes, device: bytes) -> tuple[int, bytes]:
+        """Create a file that will be at `path`, and directories on the way.
+
+        Return its descriptor and its temporary name, which is empty if it needs none.
+        """
+        device = device or path.partition(b"/")[0]
+        is_nameless = self._nameless.get(device)
+        if is_nameless is None:
+            is_nameless = self._try_nameless(device)
+        if is_nameless:
+            directory = path.rpartition(b"/")[0]
+            try:
+                try:
+                    return os.open(directory, nameless.CREATE, nameless.MODE, dir_fd=self._fd), b""
+                except FileNotFoundError:
+                    self._make_parents(path)
+                return os.open(directory, nameless.CREATE, nameless.MODE, dir_fd=self._fd), b""
+            except OSError as error:
+                if not nameless.is_refusal(error):
+                    raise
         try:
-            return NewFile(self._fd, path, self.syncs, mode, is_nameless=is_nameless)
+            made = create_named(path, self._fd)
         except FileNotFoundError:
             self._make_parents(path)
-        return NewFile(self._fd, path, self.syncs, mode, is_nameless=is_nameless)
+            made = create_named(path, self._fd)
+        if is_nameless:
+            # Another file system may have been mounted there since.
+            self._nameless[device] = False
+        return made
 
-    def _makes_nameless(self, device: bytes) -> bool:
-        """Say whether files of the device are made without a name; tries it once."""
-        known = self._nameless.get(device)
-        if known is not None:
-            return known
+    def _try_nameless(self, device: bytes) -> bool:
+        """Find out whether files of the device are made without a name."""
         if device_number(device) is None:
             return False
         answer = nameless.can_link(device, temporary_name(device + b"/probe"), self._fd)
@@ -217,7 +236,8 @@ def close_read(fd: int) -> None:
 
 def _hide(path: bytes) -> None:
     """**Raises:** `FileNotFoundError` for the node's own state."""
-    if is_own(path):
+    # Most paths begin with a device, and this runs for every request.
+    if path.startswith(b".") and is_own(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 

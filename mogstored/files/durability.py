@@ -38,7 +38,8 @@ class Syncs:
     """
 
     def __init__(self, dir_fd: int, level: str = "none") -> None:
-        self._dir_fd = dir_fd
+        self.dir_fd = dir_fd
+        """Of the docroot."""
         self.files = level != "none"
         """Whether files are synced before they get their names."""
         self.names = level == "full"
@@ -108,7 +109,7 @@ class Syncs:
     def _fsync(self, directory: bytes) -> int | None:
         """Sync now; return the errno if that fails."""
         try:
-            fd = os.open(directory, _DIRECTORY, dir_fd=self._dir_fd)
+            fd = os.open(directory, _DIRECTORY, dir_fd=self.dir_fd)
             try:
                 os.fsync(fd)
             finally:

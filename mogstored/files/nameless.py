@@ -15,9 +15,10 @@ import errno
 import os
 
 _TMPFILE = getattr(os, "O_TMPFILE", 0)
-_CREATE = _TMPFILE | os.O_RDWR | os.O_CLOEXEC
+# Flags to open a directory with, which makes such a file on its file system.
+CREATE = _TMPFILE | os.O_RDWR | os.O_CLOEXEC
 # Less the umask, or what the directory's default ACL takes away.
-_MODE = 0o666
+MODE = 0o666
 
 # EISDIR: a kernel or a file system that takes it for the opening of the directory itself. ENOENT
 # and EXDEV: of the link, without /proc.
@@ -33,27 +34,21 @@ class _OpenFiles:
     """
 
     def __init__(self) -> None:
-        self._fd = -1
+        self.fd = -1
         # In a child it would go on naming the files of the parent.
         os.register_at_fork(after_in_child=self._forget)
 
-    def fileno(self) -> int:
-        if self._fd < 0:
-            self._fd = os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        return self._fd
+    def open(self) -> int:
+        self.fd = os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self.fd
 
     def _forget(self) -> None:
-        fd, self._fd = self._fd, -1
+        fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
 
 
 _open_files = _OpenFiles()
-
-
-def create(directory: bytes, dir_fd: int) -> int:
-    """Return the descriptor of a new file that will be linked somewhere below `directory`."""
-    return os.open(directory, _CREATE, _MODE, dir_fd=dir_fd)
 
 
 def is_refusal(error: OSError) -> bool:
@@ -66,9 +61,10 @@ def link(fd: int, path: bytes, dir_fd: int) -> None:
 
     **Raises:** `FileExistsError` if the name is taken: a link replaces nothing.
     """
-    os.link(
-        b"%d" % fd, path, src_dir_fd=_open_files.fileno(), dst_dir_fd=dir_fd, follow_symlinks=True
-    )
+    fds = _open_files.fd
+    if fds < 0:
+        fds = _open_files.open()
+    os.link(b"%d" % fd, path, src_dir_fd=fds, dst_dir_fd=dir_fd, follow_symlinks=True)
 
 
 def can_link(directory: bytes, probe: bytes, dir_fd: int) -> bool | None:
@@ -79,7 +75,7 @@ def can_link(directory: bytes, probe: bytes, dir_fd: int) -> bool | None:
     if not _TMPFILE:
         return False
     try:
-        fd = create(directory, dir_fd)
+        fd = os.open(directory, CREATE, MODE, dir_fd=dir_fd)
     except OSError as error:
         return False if is_refusal(error) else None
     try:

@@ -33,15 +33,79 @@ def temporary_name(path: bytes) -> bytes:
     return _TEMPORARY % (path, getrandbits(32), os.getpid())
 
 
+def create_named(path: bytes, dir_fd: int) -> tuple[int, bytes]:
+    """Create a file beside `path`; return its descriptor and its temporary name."""
+    temporary = temporary_name(path)
+    try:
+        return os.open(temporary, _CREATE, UNFINISHED_MODE, dir_fd=dir_fd), temporary
+    except FileExistsError:
+        # Left by a process that had our number: a chance of one in 2^32.
+        temporary = temporary_name(path)
+    return os.open(temporary, _CREATE, UNFINISHED_MODE, dir_fd=dir_fd), temporary
+
+
+def write_rest(fd: int, content: bytes | memoryview, written: int) -> None:
+    """Write what a write has left of `content`."""
+    while written < len(content):
+        # The disk is full, as a rule, and the next call says so.
+        if not (more := os.write(fd, content[written:])):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written += more
+
+
+def publish(fd: int, temporary: bytes, path: bytes, syncs: Syncs, mode: int) -> None:
+    """Make what was written the file at `path`, as durable as the policy says; close it.
+
+    `temporary` is the name that it has, if any.
+
+    **Raises:** `FileError`; nothing is left of it then.
+    """
+    name, dir_fd = temporary, syncs.dir_fd
+    try:
+        if temporary:
+            os.fchmod(fd, mode)
+        if syncs.files:
+            syncs.sync_file(fd)
+        if not temporary:
+            try:
+                nameless.link(fd, path, dir_fd)
+                name = path
+            except FileExistsError:
+                temporary = temporary_name(path)
+                nameless.link(fd, temporary, dir_fd)
+                name = temporary
+        # Before a rename: a network file system may report only now that it is full.
+        closed, fd = fd, -1
+        os.close(closed)
+        if temporary:
+            os.rename(temporary, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            name = path
+        if syncs.names:
+            syncs.sync_name(path)
+    except OSError as error:
+        # What the disk has of it is not known.
+        remove(fd, name, dir_fd)
+        raise FileError(error.errno, error.strerror) from None
+
+
+def remove(fd: int, name: bytes, dir_fd: int) -> None:
+    """Close a file and remove it, as far as it is open and has a name, and that succeeds."""
+    if fd >= 0:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    if name:
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=dir_fd)
+
+
 class UploadedFile(ABC):
     """What an upload writes to, through `fd`."""
 
     __slots__ = ("_mode", "_path", "_syncs", "fd")
 
-    fd: int
-    _path: bytes
-    _syncs: Syncs
-    _mode: int
+    def __init__(self, fd: int, path: bytes, syncs: Syncs, mode: int) -> None:
+        self.fd = fd
+        self._path, self._syncs, self._mode = path, syncs, mode
 
     @abstractmethod
     def publish(self) -> None:
@@ -64,100 +128,28 @@ class UploadedFile(ABC):
 class NewFile(UploadedFile):
     """A file that becomes visible whole, or not at all."""
 
-    __slots__ = ("_dir_fd", "_temporary")
+    __slots__ = ("_temporary",)
 
-    def __init__(
-        self, dir_fd: int, path: bytes, syncs: Syncs, mode: int, *, is_nameless: bool
-    ) -> None:
-        """Create it, in a directory that exists."""
-        self._path, self._syncs, self._mode = path, syncs, mode
-        self._dir_fd = dir_fd
-        self._temporary: bytes | None = None
-        if is_nameless:
-            self.fd = nameless.create(path.rpartition(b"/")[0], dir_fd)
-            return
-        temporary = temporary_name(path)
-        try:
-            self.fd = os.open(temporary, _CREATE, UNFINISHED_MODE, dir_fd=dir_fd)
-        except FileExistsError:
-            # Left by a process that had our number: a chance of one in 2^32.
-            temporary = temporary_name(path)
-            self.fd = os.open(temporary, _CREATE, UNFINISHED_MODE, dir_fd=dir_fd)
+    def __init__(self, fd: int, temporary: bytes, path: bytes, syncs: Syncs, mode: int) -> None:
+        super().__init__(fd, path, syncs, mode)
         self._temporary = temporary
 
-    def write(self, content: bytes | memoryview) -> None:
-        """Append all of `content`."""
-        written = os.write(self.fd, content)
-        while written < len(content):
-            # The disk is full, as a rule, and the next call says so.
-            if not (more := os.write(self.fd, content[written:])):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            written += more
-
     def publish(self) -> None:
-        try:
-            if self._temporary is not None:
-                os.fchmod(self.fd, self._mode)
-            if self._syncs.files:
-                self._syncs.sync_file(self.fd)
-            if self._temporary is None:
-                self._link()
-            # Before the rename: a network file system may report only now that it is full.
-            self._close()
-            if self._temporary is not None:
-                dir_fd = self._dir_fd
-                os.rename(self._temporary, self._path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
-                self._temporary = None
-            if self._syncs.names:
-                self._sync_name()
-        except OSError as error:
-            raise FileError(error.errno, error.strerror) from None
+        fd, temporary = self.fd, self._temporary
+        self.fd, self._temporary = -1, b""
+        publish(fd, temporary, self._path, self._syncs, self._mode)
 
     def discard(self) -> None:
         super().discard()
-        temporary, self._temporary = self._temporary, None
-        if temporary is not None:
-            os.unlink(temporary, dir_fd=self._dir_fd)
-
-    def _link(self) -> None:
-        """Give it its final name or, if that is taken, a temporary one."""
-        try:
-            nameless.link(self.fd, self._path, self._dir_fd)
-        except FileExistsError:
-            temporary = temporary_name(self._path)
-            nameless.link(self.fd, temporary, self._dir_fd)
-            self._temporary = temporary
-
-    def _close(self) -> None:
-        fd, self.fd = self.fd, -1
-        try:
-            os.close(fd)
-        except OSError:
-            if self._temporary is None:
-                self._take_back()
-            raise
-
-    def _sync_name(self) -> None:
-        try:
-            self._syncs.sync_name(self._path)
-        except OSError:
-            # What the disk has is not known any more.
-            self._take_back()
-            raise
-
-    def _take_back(self) -> None:
-        with contextlib.suppress(OSError):
-            os.unlink(self._path, dir_fd=self._dir_fd)
+        temporary, self._temporary = self._temporary, b""
+        if temporary:
+            os.unlink(temporary, dir_fd=self._syncs.dir_fd)
 
 
 class FileInPlace(UploadedFile):
     """A file that is changed where it is, by clients that build a large one from parts."""
 
     __slots__ = ()
-
-    def __init__(self, fd: int, path: bytes, syncs: Syncs, mode: int) -> None:
-        self._path, self._syncs, self._mode = path, syncs, mode
-        self.fd = fd
 
     def publish(self) -> None:
         try:

@@ -14,11 +14,17 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="adopts processes as Linux does"),
 ]
 
-# Without NewFile, uploads go to their names at once.
+# Uploads go to their names at once.
 IN_PLACE = """
-from mogstored.files.docroot import Docroot, FileInPlace, NewFile
-FileInPlace.write = NewFile.write
-Docroot.new_file = Docroot.open_in_place
+import os
+from mogstored.files.docroot import Docroot
+
+def store(docroot, path, content, device=b""):
+    file = docroot.open_in_place(path)
+    os.write(file.fd, content)
+    file.publish()
+
+Docroot.new_file, Docroot.store = Docroot.open_in_place, store
 """
 
 

@@ -68,14 +68,16 @@ def test_device_that_comes_to_refuse_files_without_a_name(
     docroot: Docroot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when NFS is mounted where a directory of another file system was."""
-    tries = []
+    tries, open_ = [], os.open
 
-    def refuse(*_: object) -> int:
-        tries.append(1)
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+    def refuse(path: bytes, flags: int, mode: int = 0o777, *, dir_fd: int) -> int:
+        if flags == nameless.CREATE:
+            tries.append(1)
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return open_(path, flags, mode, dir_fd=dir_fd)
 
     docroot.store(b"dev1/a", CONTENT)
-    monkeypatch.setattr(nameless, "create", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     docroot.store(b"dev1/b", CONTENT)
     docroot.store(b"dev1/0/c", CONTENT)
     assert len(tries) <= 1

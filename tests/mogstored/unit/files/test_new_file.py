@@ -13,7 +13,6 @@ import pytest
 from mogpoll import FileError
 from mogstored.files import durability, nameless, new_file
 from mogstored.files.docroot import Docroot
-from mogstored.files.new_file import NewFile
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -102,9 +101,9 @@ def test_temporary_name_that_is_taken_is_left_alone(
     choices = [b"dev1/taken", b"dev1/free"]
     with monkeypatch.context() as taken:
         taken.setattr(new_file, "temporary_name", lambda _path: choices.pop(0))
-        made = NewFile(docroot.fileno(), PATH, docroot.syncs, 0o644, is_nameless=False)
-    made.write(BODY)
-    made.publish()
+        fd, name = new_file.create_named(PATH, docroot.fileno())
+    os.write(fd, BODY)
+    new_file.publish(fd, name, PATH, docroot.syncs, 0o644)
     assert names(tmp_path) == ["f", "taken"]
     assert (tmp_path / "dev1/f").read_bytes() == BODY
     assert (tmp_path / "dev1/taken").read_bytes() == b"another's"
