@@ -91,9 +91,10 @@ class SlotAllocator:
         with self._lock:
             unmoved, hung = {}, {}
             for device in self._everything():
-                load, departures = device.load(), device.departures
+                load = device.load()
                 if not load.held:
                     continue
+                departures = device.departures()
                 seen = self._unmoved.get(device)
                 if seen is None or seen.departures != departures:
                     seen = _Seen(departures, now)

@@ -30,9 +30,10 @@ class Uses:
 def uses_in(cls: ast.ClassDef) -> dict[str, Uses]:
     """Return the uses of each attribute, outside of the constructor.
 
-    A lock is held by a private method that is called with it everywhere, and by one whose
-    docstring says that its caller holds it. What is called with it in some places only counts
-    as both. What the docstring of the class says to be guarded is as if used with it.
+    A lock is held in a `with`, and in a `try` that releases it in the end. It is held by a private
+    method that is called with it everywhere, and by one whose docstring says that its caller holds
+    it. What is called with it in some places only counts as both. What the docstring of the class
+    says to be guarded is as if used with it.
     """
     methods = [node for node in cls.body if isinstance(node, ast.FunctionDef)]
     locks = {name for method in methods for name in _locks_made(method)}
@@ -155,8 +156,21 @@ def _walk_node(node: ast.AST, locks: set[str], is_held: bool) -> Iterator[tuple[
             yield from _walk_node(item, locks, is_held)
         yield from _walk(node.body, locks, held)
         return
+    if isinstance(node, ast.Try) and any(_released(each) in locks for each in node.finalbody):
+        yield from _walk([*node.body, *node.orelse], locks, True)
+        for handler in node.handlers:
+            yield from _walk(handler.body, locks, True)
+        yield from _walk(node.finalbody, locks, is_held)
+        return
     for child in ast.iter_child_nodes(node):
         yield from _walk_node(child, locks, is_held)
+
+
+def _released(statement: ast.stmt) -> str | None:
+    match statement:
+        case ast.Expr(ast.Call(ast.Attribute(value, "release"))):
+            return _own(value)
+    return None
 
 
 def _changed(node: ast.AST) -> Iterator[str]:

@@ -72,6 +72,13 @@ class Queue:
             self._items.append(item)
             self._note()
 
+    def put_first(self, item):
+        self._lock.acquire()
+        try:
+            self._items.insert(0, item)
+        finally:
+            self._lock.release()
+
     def take(self):
         return self._items.pop()
 
@@ -96,7 +103,7 @@ class Queue:
         self._count += 1
 """
     ) == {
-        "_items": ({"put", "clear", "the docstring"}, {"take"}),
+        "_items": ({"put", "put_first", "clear", "the docstring"}, {"take"}),
         "_note": ({"put"}, set()),
         "_last": ({"the docstring"}, {"note_last"}),
         "_trim": ({"flush_soon"}, set()),
