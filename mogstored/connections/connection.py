@@ -54,8 +54,9 @@ class Connection(ABC):
     """A socket with the protocol's state on top; stepped by one worker at a time.
 
     `active_at` is the time of the last step on the monotonic clock; `opened_at` is the same number
-    until the first one. `head_since` is when the head of a request began that is not whole yet,
-    else 0. `waited_s` is how long its request has waited for a device.
+    until the first one. `turn_at` is when the present step began. `head_since` is when the head of
+    a request began that is not whole yet, else 0. `waited_s` is how long its request has waited
+    for a device.
 
     **Threads:** its owner's; the pool passes ownership from thread to thread. Other threads may
     read `active_at`, `head_since`, `expired` and what `is_idle` and `waits` read; the values may
@@ -65,7 +66,7 @@ class Connection(ABC):
 
     __slots__ = (
         *("active_at", "clients", "expired", "has_slot", "head_since", "opened_at", "sock"),
-        "waited_s",
+        *("turn_at", "waited_s"),
     )
 
     protocol: ClassVar[str]
@@ -76,7 +77,7 @@ class Connection(ABC):
     def __init__(self, sock: socket.socket, clients: ClientCount) -> None:
         self.sock = sock
         self.clients = clients
-        self.opened_at = self.active_at = monotonic()
+        self.opened_at = self.active_at = self.turn_at = monotonic()
         self.head_since = 0.0
         self.expired = False
         self.has_slot = False
@@ -86,6 +87,7 @@ class Connection(ABC):
         return self.sock.fileno()
 
     def step(self, buffers: Buffers) -> Next:
+        began_at = self.turn_at = monotonic()
         try:
             verdict = self.advance(buffers)
         except (ConnectionError, TimeoutError) as error:
@@ -94,17 +96,16 @@ class Connection(ABC):
             if error.errno not in _PEER_GONE:
                 raise
             return self._peer_gone(error)
-        if verdict is not _PARKED:
-            self.note_step(buffers)
+        if verdict is not _PARKED and self.active_at <= began_at:
+            self.active_at = monotonic()
         return verdict
 
     @abstractmethod
     def advance(self, buffers: Buffers) -> Next:
-        """Do what the protocol can do now, and return what comes next."""
+        """Do what the protocol can do now, and return what comes next.
 
-    def note_step(self, _buffers: Buffers) -> None:
-        """Note the time, and what the step has done; called by the owner at its end."""
-        self.active_at = monotonic()
+        It may set `active_at`, if it reads the clock anyhow.
+        """
 
     def is_idle(self) -> bool:
         """Say whether nothing of a request has arrived. Called by any thread at any time."""

@@ -138,23 +138,23 @@ class HTTPConnection(CountingConnection):
             # Nothing there. Or reset: sending the answer will show that.
             return True
 
-    def answer(self, status: int, data: bytes, keep_alive: bool, content: bytes = b"") -> Next:
+    def answer(self, status: int, head: bytes, keep_alive: bool, content: bytes = b"") -> Next:
         """Send a whole answer, and go on to what comes after it."""
-        self.head_size = len(data)
-        size = self.head_size + len(content)
+        body_size = len(content)
         try:
-            if len(content) > _JOINED:
-                sent = self.sock.sendmsg((data, content))
+            if body_size > _JOINED:
+                sent = self.sock.sendmsg((head, content))
             else:
-                sent = self.sock.send(data + content if content else data)
+                sent = self.sock.send(head + content if content else head)
         except BlockingIOError:
             sent = 0
-        self.sent += sent
-        if sent < size:
-            self.decided = status
-            self.work = Flush(status, (data + content)[sent:], keep_alive)
+        if sent < len(head) + body_size:
+            self.note_begun(status, len(head))
+            self.note_sent(sent)
+            self.work = Flush((head + content)[sent:], keep_alive)
             return Next.WRITE
-        self.status, self.active_at = status, monotonic()
+        self.counters.sent += sent
+        self.note_answered(status, body_size)
         if keep_alive and self._discard is None:
             # As `finish`, without the call.
             self.work = None
@@ -183,6 +183,11 @@ class HTTPConnection(CountingConnection):
         else:
             self._lingers = True
         return keep_alive
+
+    def end_answer(self, keep_alive: bool) -> Next:
+        """Go on after the last byte of an answer that was not sent in one go."""
+        self.note_answered(self.decided, self.sent - self.head_size)
+        return self.finish(keep_alive)
 
     def finish(self, keep_alive: bool) -> Next:
         """Return what comes after an answer that is sent."""
@@ -230,16 +235,18 @@ class Flush(Work):
 
     wait = Wait.SEND
 
-    def __init__(self, status: int, rest: bytes, keep_alive: bool) -> None:
-        self._status = status
+    def __init__(self, rest: bytes, keep_alive: bool) -> None:
         self._rest = rest
         self._keep_alive = keep_alive
 
     def advance(self, connection: HTTPConnection, _buffers: Buffers) -> Next:
-        head_size = connection.head_size
-        verdict = connection.answer(self._status, self._rest, self._keep_alive)
-        connection.head_size = head_size
-        return verdict
+        try:
+            sent = connection.sock.send(self._rest)
+        except BlockingIOError:
+            return Next.WRITE
+        connection.note_sent(sent)
+        self._rest = self._rest[sent:]
+        return Next.WRITE if self._rest else connection.end_answer(self._keep_alive)
 
 
 class Discard(Work):

@@ -1,10 +1,10 @@
 """What a connection counts: its requests, when each is over, and what the access log gets of it.
 
 A request begins with the first byte that is received of it, or when the one before it is over.
-It is over when the last byte of its answer was given to the kernel, and is counted by the end of
-that step, by its method, its status and its duration. If the connection is closed before that,
-it is counted then: with the status that was decided, else with 499. A head that is neither whole
-nor refused is no request yet. Bytes are counted as they go over the wire, step by step.
+It is over when the last byte of its answer was given to the kernel, and is counted then, by its
+method, its status and its duration. If the connection is closed before that, it is counted with
+the status that was decided, else with 499. A head that is neither whole nor refused is no request
+yet. Bytes are counted as they go over the wire.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ import socket
 from time import monotonic
 from typing import ClassVar
 
-from mogstored.connections.buffers import Buffers
 from mogstored.connections.connection import Connection
 from mogstored.http.message.request import Fields, Request
 from mogstored.observability.access_log import AccessLog
-from mogstored.observability.counters import CLIENT_LOST, FIRST_BOUND_S, METHODS, bucket_of
+from mogstored.observability.counters import (
+    CLIENT_LOST,
+    FIRST_BOUND_S,
+    METHODS,
+    ThreadCounters,
+    bucket_of,
+)
 from mogstored.service import Service
 
 # In the place of requests whose heads are refused, by what can be read of their methods.
@@ -30,20 +35,21 @@ _UNREAD = {
 class CountingConnection(Connection):
     """A connection with at most one request under way: `request`, as soon as its head is whole.
 
-    `status` is that of an answer which was sent whole in this step; before that it is `decided`.
-    `sent` are the bytes of this step. `turn_at` is when the step began, and `began_at` when the
-    request did.
+    `began_at` is when the request did. `counters` are those of the thread that steps it.
 
-    For the access log alone: `head` as received; `head_size`, the bytes of the answer before its
-    content; `body_received`; `errno`, that of the disk, or 0.
+    An answer that was not sent in one go has a status, `decided`; the others have 0. Of its bytes,
+    `head_size` come before its content, and `sent` were given to the kernel.
+
+    For the access log alone: `head` as received; `body_received`; `errno`, that of the disk, or 0.
     """
 
     __slots__ = (
-        *("_client", "_sent_before", "began_at", "body_received", "decided", "docroot_number"),
-        *("errno", "head", "head_size", "request", "sent", "service", "status", "turn_at"),
+        *("_client", "began_at", "body_received", "counters", "decided", "docroot_number"),
+        *("errno", "head", "head_size", "request", "sent", "service"),
     )
 
     protocol: ClassVar[str] = "http"
+    counters: ThreadCounters
 
     def __init__(self, sock: socket.socket, service: Service) -> None:
         super().__init__(sock, service.clients)
@@ -51,11 +57,10 @@ class CountingConnection(Connection):
         # Read for each request, and the service is shared by all threads.
         self.docroot_number = service.number
         self.request: Request | None = None
-        self.began_at = self.turn_at = 0.0
-        self.status = self.decided = 0
-        self.sent = self._sent_before = 0
+        self.began_at = 0.0
+        self.decided = self.head_size = self.sent = 0
         self.head = b""
-        self.head_size = self.body_received = self.errno = 0
+        self.body_received = self.errno = 0
         # Read now: the socket of a client that has reset it has no peer any more.
         self._client = "" if service.access_log is None else self._read_client()
 
@@ -66,16 +71,24 @@ class CountingConnection(Connection):
             self.request = _UNREAD.get(method, _UNREAD[b"other"])
             self.head = head
 
-    def note_step(self, buffers: Buffers) -> None:
+    def note_begun(self, status: int, head_size: int) -> None:
+        """Note that an answer is decided which will not be sent in one go."""
+        self.decided, self.head_size, self.sent = status, head_size, 0
+
+    def note_sent(self, size: int) -> None:
+        """Count bytes of such an answer."""
+        self.counters.sent += size
+        self.sent += size
+
+    def note_answered(self, status: int, body_sent: int) -> None:
+        """Count the request, whose answer was sent whole."""
         # Each line of this runs for every request.
-        counters, status, request = buffers.counters, self.status, self.request
-        counters.sent += self.sent
-        if not status or request is None:
-            self.active_at = monotonic()
-            self._sent_before += self.sent
-            self.sent = 0
+        now = self.active_at = monotonic()
+        request, counters = self.request, self.counters
+        if request is None:
             return
-        seconds = self.active_at - self.began_at
+        self.request = None
+        seconds = now - self.began_at
         try:
             cell = counters.cells[request.method][status]
         except KeyError:
@@ -85,10 +98,8 @@ class CountingConnection(Connection):
         cell[-1] += seconds
         log = self.service.access_log
         if log is not None:
-            self._log_exchange(log, request, status, self.active_at, self._sent_before + self.sent)
-        self.request = None
-        self.sent = self.status = self.decided = self._sent_before = 0
-        self.errno = self.body_received = 0
+            self._log_exchange(log, request, status, now, body_sent)
+        self.decided = self.errno = self.body_received = 0
         self.waited_s = 0.0
 
     def close(self) -> None:
@@ -99,21 +110,19 @@ class CountingConnection(Connection):
 
     def _note_lost(self) -> None:
         """Count what the connection leaves: it may be closed by any thread, even in a step."""
-        counters, request = self.service.counters, self.request
-        if self.sent:
-            counters.note_sent(self.sent)
+        request = self.request
         if request is None:
             return
         self.request = None
-        status, ended_at = self.status or self.decided or CLIENT_LOST, monotonic()
-        counters.note_lost_request(request.method, status, ended_at - self.began_at)
+        status, ended_at = self.decided or CLIENT_LOST, monotonic()
+        self.service.counters.note_lost_request(request.method, status, ended_at - self.began_at)
         log = self.service.access_log
         if log is not None:
-            sent = self._sent_before + self.sent
-            self._log_exchange(log, request, status, ended_at, max(sent, self.head_size))
+            body_sent = max(0, self.sent - self.head_size) if self.decided else 0
+            self._log_exchange(log, request, status, ended_at, body_sent)
 
     def _log_exchange(
-        self, log: AccessLog, request: Request, status: int, ended_at: float, sent: int
+        self, log: AccessLog, request: Request, status: int, ended_at: float, body_sent: int
     ) -> None:
         # The fields of `Exchange`.
         log.append(
@@ -122,7 +131,7 @@ class CountingConnection(Connection):
                 self._client or self._read_client(),
                 request.head or self.head,
                 status,
-                sent - self.head_size,
+                body_sent,
                 self.body_received,
                 ended_at - self.began_at,
                 (request.device or self.service.devices.of(request.path)).label,

@@ -72,10 +72,10 @@ class HTTPSession(HTTPConnection):
             self.cancel()
 
     def advance(self, buffers: Buffers) -> Next:
+        counters = self.counters = buffers.counters
         data = b""
         try:
             if self.work is not None:
-                self.turn_at = monotonic()
                 return self.work.advance(self, buffers)
             data = self.pending
             if not data:
@@ -85,19 +85,26 @@ class HTTPSession(HTTPConnection):
                     return self._await_request()
                 if not data:
                     return _CLOSE
-                buffers.counters.received += len(data)
-            self.turn_at = monotonic()
+                counters.received += len(data)
             if self._partial is None:
                 self.began_at = self.turn_at
-            if len(data) <= _KEPT_SIZE and self._partial is None:
-                known = buffers.known[self.docroot_number]
-                request = known.requests.get(data)
-                if request is not None:
-                    self.pending = b""
-                    self.request = request
-                    keep_alive = not (self.service.draining and self.is_last_answer())
-                    return get.answer_again(self, request, keep_alive, known)
-            return self._answer_first(data, buffers)
+                if len(data) <= _KEPT_SIZE:
+                    known = buffers.known[self.docroot_number]
+                    request = known.requests.get(data)
+                    if request is not None:
+                        self.pending = b""
+                        self.request = request
+                        keep_alive = not (self.service.draining and self.is_last_answer())
+                        return get.answer_again(self, request, keep_alive, known)
+                end = data.find(END_OF_HEAD)
+                if end >= 0:
+                    return self._answer_first(data, end + len(END_OF_HEAD), buffers)
+            whole = self._join(data)
+            if whole is None:
+                return _READ
+            data = whole
+            end = data.index(END_OF_HEAD) + len(END_OF_HEAD)
+            return self._answer_first(data, end, buffers)
         except BadRequest as refused:
             self.note_unread(self._partial.first_bytes() if self._partial is not None else data)
             return self.refuse(refused.status)
@@ -107,15 +114,8 @@ class HTTPSession(HTTPConnection):
             return _CLOSE
         return _READ
 
-    def _answer_first(self, data: bytes, buffers: Buffers) -> Next:
-        """Answer the first request of `data`, if its head is whole."""
-        end = -1 if self._partial is not None else data.find(END_OF_HEAD)
-        if end < 0:
-            whole = self._join(data)
-            if whole is None:
-                return _READ
-            data, end = whole, whole.find(END_OF_HEAD)
-        end += len(END_OF_HEAD)
+    def _answer_first(self, data: bytes, end: int, buffers: Buffers) -> Next:
+        """Answer the first request of `data`, whose head is `data[:end]`."""
         self.pending = data[end:]
         request = self.request = parse_request(data, end, buffers.blocks)
         if self.service.access_log is not None:

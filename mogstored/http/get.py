@@ -70,18 +70,14 @@ def answer_again(
     if file is None or file.until < connection.turn_at:
         # Another thread may have read it again.
         file = request.file = connection.service.recent_files.get(request.path)
-    if (
-        file is not None
-        and file.until >= connection.turn_at
-        and keep_alive
-        and not device.is_down
-        and device.try_enter(connection)
-    ):
+        if file is None or file.until < connection.turn_at:
+            return answer(connection, request, keep_alive, known)
+    if keep_alive and not device.is_down and device.try_enter(connection):
         try:
             verdict = _answer_again(connection, request.path, file, device)
         finally:
             # The time of the answer, if it was sent.
-            now = connection.active_at if connection.status else monotonic()
+            now = connection.active_at if connection.request is None else monotonic()
             device.leave(READ, now - connection.turn_at)
         if verdict is not None:
             return verdict
@@ -306,8 +302,8 @@ class Download(Work):
 
     def begin(self, connection: HTTPConnection, status: int) -> Next:
         """Send the first part of an answer of that status; the caller holds a slot."""
-        connection.work, connection.decided = self, status
-        connection.head_size = len(self._head)
+        connection.work = self
+        connection.note_begun(status, len(self._head))
         return self.send_some(connection)
 
     def send_some(self, connection: HTTPConnection) -> Next:
@@ -319,7 +315,7 @@ class Download(Work):
         try:
             if self._head:
                 sent = connection.sock.send(self._head, _MSG_MORE)
-                connection.sent += sent
+                connection.note_sent(sent)
                 self._head = self._head[sent:]
                 if self._head:
                     return Next.WRITE
@@ -331,7 +327,7 @@ class Download(Work):
                     report_shrunk(self._device, self._attempt(connection), self._left)
                     self.abandon()
                     return Next.CLOSE
-                connection.sent += sent
+                connection.note_sent(sent)
                 self._offset += sent
                 self._left -= sent
                 turn -= sent
@@ -350,8 +346,7 @@ class Download(Work):
         if self._left:
             return Next.AGAIN
         self.abandon()
-        connection.status, connection.active_at = connection.decided, monotonic()
-        return connection.finish(self._keep_alive)
+        return connection.end_answer(self._keep_alive)
 
     def _attempt(self, connection: HTTPConnection) -> Attempt:
         return Attempt("read", "GET", self._path, connection.peer())

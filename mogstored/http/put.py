@@ -24,6 +24,7 @@ from mogstored.files.disk_errors import Attempt, NotMounted
 from mogstored.files.paths import is_climbing, is_storable
 from mogstored.http import room, statuses
 from mogstored.http.connection import HTTPConnection
+from mogstored.http.message import response
 from mogstored.http.message.ranges import MAX_OFFSET, parse_content_range
 from mogstored.http.message.request import BadRequest, Fields, Request
 from mogstored.http.upload import Upload, refusal
@@ -45,43 +46,50 @@ def answer(connection: HTTPConnection, request: Request, buffers: Buffers) -> Ne
     device = known.device_of(path, connection.service.devices)
     if not device.takes_files:
         return connection.refuse(refusal(device))
-    size = fields.content_length or 0
-    if fields.is_bare_body and size <= _AT_ONCE and device.try_enter(connection):
-        peer = connection.peer() if len(connection.pending) < size else ""
-        try:
-            body = _receive_whole(connection, size, buffers)
-            if body is None:
-                upload = Upload(connection, request, device, 0)
-        except BaseException as error:
-            device.leave(WRITE, monotonic() - connection.turn_at)
-            if not isinstance(error, OSError):
-                raise
-            reason, silence = error.strerror or str(error), last_data_received_ms(connection.sock)
-            statuses.report_lost(path, peer, connection.body_received, reason, silence)
-            return Next.CLOSE
-        if body is not None:
+    size, pending = fields.bare_size, connection.pending
+    if 0 <= size <= len(pending):
+        body, rest = pending[:size], pending[size:]
+        if device.try_enter(connection):
+            connection.pending = rest
             return _store_whole(connection, path, fields, device, body)
-        # The upload goes on with it.
-        connection.has_slot = True
-    else:
-        upload = Upload(connection, request, device, start_of_range(fields))
+    elif 0 < size <= _AT_ONCE and device.try_enter(connection):
+        return _answer_inside(connection, request, device, size, buffers)
+    upload = connection.work = Upload(connection, request, device, start_of_range(fields))
+    return upload.advance(connection, buffers)
+
+
+def _answer_inside(
+    connection: HTTPConnection, request: Request, device: Device, size: int, buffers: Buffers
+) -> Next:
+    """Receive the rest of a body with a slot of the device; store it, if all of it has come."""
+    path, peer = request.path, connection.peer()
+    try:
+        body = _receive_whole(connection, size, buffers)
+        if body is None:
+            upload = Upload(connection, request, device, 0)
+    except BaseException as error:
+        device.leave(WRITE, monotonic() - connection.turn_at)
+        if not isinstance(error, OSError):
+            raise
+        reason, silence = error.strerror or str(error), last_data_received_ms(connection.sock)
+        statuses.report_lost(path, peer, connection.body_received, reason, silence)
+        return Next.CLOSE
+    if body is not None:
+        return _store_whole(connection, path, request.fields, device, body)
+    # The upload goes on with it.
+    connection.has_slot = True
     connection.work = upload
     return upload.advance(connection, buffers)
 
 
-def _receive_whole(
-    connection: HTTPConnection, size: int, buffers: Buffers
-) -> bytes | memoryview | None:
-    """Return a body that is there to its end; else None, and what is there is pending.
+def _receive_whole(connection: HTTPConnection, size: int, buffers: Buffers) -> memoryview | None:
+    """Return a body if its rest is there; else None, and what is there is pending.
 
     `body_received` is what came.
     **Raises:** `OSError` of the client.
     """
     pending = connection.pending
     received = len(pending)
-    if received >= size:
-        connection.pending = pending[size:]
-        return pending[:size]
     buffer = buffers.buffer[:size]
     buffer[:received] = pending
     try:
@@ -110,13 +118,13 @@ def _store_whole(
     body: bytes | memoryview,
 ) -> Next:
     """Store a body that is there, with a slot of the device, and leave it."""
-    service, size = connection.service, len(body)
-    connection.body_received, status = size, 201
+    service, status = connection.service, 201
+    connection.body_received = len(body)
     try:
         if service.guard is not None and service.is_unmounted(path):
             raise NotMounted
         if service.min_free is not None:
-            room.take(connection, device, path, size)
+            room.take(connection, device, path, len(body))
         service.docroot.store(path, body, device.name)
     except OSError as error:
         status = _store_again(connection, path, body, device, error)
@@ -131,7 +139,7 @@ def _store_whole(
         device = service.devices.of(path)
     device.note_change()
     keep_alive = fields.keep_alive and not (service.draining and connection.is_last_answer())
-    return connection.answer_short(201, keep_alive)
+    return connection.answer(201, response.short(201, keep_alive), keep_alive)
 
 
 def _store_again(

@@ -81,8 +81,8 @@ class Fields:
     has_body: bool = field(init=False)
     is_plain: bool = field(init=False)
     """Whether a GET with these fields asks for nothing but the file."""
-    is_bare_body: bool = field(init=False)
-    """Whether a PUT with these fields has nothing to it but a body of known length."""
+    bare_size: int = field(init=False)
+    """The length of the body, if a PUT with these fields has nothing else to it; else -1."""
 
     def __post_init__(self) -> None:
         has_body = self.chunked or bool(self.content_length)
@@ -93,7 +93,7 @@ class Fields:
         checked = self.content_md5 is not None or self.md5_in_trailer
         partial = self.content_range is not None
         bare = not (self.chunked or checked or partial or self.expects_continue)
-        object.__setattr__(self, "is_bare_body", bare)
+        object.__setattr__(self, "bare_size", (self.content_length or 0) if bare else -1)
 
 
 @dataclass(slots=True)

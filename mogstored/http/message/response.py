@@ -7,6 +7,7 @@ that. Every answer says whether the connection is kept.
 from __future__ import annotations
 
 from functools import lru_cache
+from time import time
 
 from mogstored.http.message.dates import date_now, format_date
 from mogstored.http.message.ranges import Span
@@ -29,16 +30,16 @@ _CONNECTION = (b"close", b"keep-alive")
 
 def short(status: int, keep_alive: bool) -> bytes:
     """Return a whole answer without content."""
-    return _short(status, keep_alive, date_now())
+    return _short(status, keep_alive, int(time()))
 
 
 @lru_cache(maxsize=64)
-def _short(status: int, keep_alive: bool, date: bytes) -> bytes:
+def _short(status: int, keep_alive: bool, second: int) -> bytes:
     reason = _REASONS[status]
     return (
         b"HTTP/1.1 %b\r\nStatus: %b\r\nDate: %b\r\nContent-Length: 0\r\n"
         b"Content-Type: text/plain\r\nConnection: %b\r\n\r\n"
-        % (reason, reason, date, _CONNECTION[keep_alive])
+        % (reason, reason, format_date(second), _CONNECTION[keep_alive])
     )
 
 

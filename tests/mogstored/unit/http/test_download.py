@@ -61,11 +61,11 @@ def verdicts(ours: socket.socket, file: Path, size: int) -> list[Next]:
     """Send a file of that many bytes step by step; return what each step said."""
     file.touch()
     os.truncate(file, size)
+    sent: list[int] = []
     session = SimpleNamespace(
         sock=ours,
-        finish=lambda keep_alive: Next.READ if keep_alive else Next.CLOSE,
-        decided=200,
-        sent=0,
+        note_sent=sent.append,
+        end_answer=lambda keep_alive: Next.READ if keep_alive else Next.CLOSE,
     )
     fd, device = os.open(file, os.O_RDONLY), cast("Any", None)
     download = Download(b"dev1/a", fd, b"", Span(0, size), True, device)
@@ -74,7 +74,7 @@ def verdicts(ours: socket.socket, file: Path, size: int) -> list[Next]:
         assert select.select([], [ours], [], 30)[1]
         session.turn_at = cast("Any", get).monotonic()
         said.append(download.send_some(cast("Any", session)))
-    assert (session.status, session.sent) == (200, size)
+    assert sum(sent) == size
     return said
 
 
