@@ -24,30 +24,43 @@ _UNITS = ("", "K", "M", "G", "T", "P", "E", "Z")
 class Column(Generic[Row]):
     """How one value of a row is shown.
 
-    `cell` gets the row and the width. A column is `least` cells wide, and up to `most` if there is
-    room; one that is `fitted` is no wider than what is in it. Where the width does not do for all,
-    those with the lowest `keep` are left out.
+    `cell` gets the row and the width. A column is as wide as its title and `least` cells, and up
+    to `most` if there is room; one of texts is no wider than what is in it.
     """
 
     title: str
     cell: Callable[[Row, int], Text]
-    least: int
+    least: int = 5
+    """The default is that of numbers."""
     most: int = 0
-    keep: int
-    fitted: bool = False
     is_text: bool = False
+
+    @property
+    def narrowest(self) -> int:
+        return max(self.least, len(self.title))
 
     def wanted(self, rows: Sequence[Row]) -> int:
         """Return how wide it would be, had it all the room."""
-        most = max(self.least, self.most)
-        if not self.fitted:
+        most = max(self.narrowest, self.most)
+        if not self.is_text:
             return most
         widest = max((cell_len(self.cell(row, most).plain) for row in rows), default=0)
         return min(most, max(widest, len(self.title)))
 
 
+class Layout(Generic[Row]):
+    """The columns of a table, from left to right, and their titles, the most important first.
+
+    That is the order in which they get room; what does not fit is left out.
+    """
+
+    def __init__(self, ranks: str, *columns: Column[Row]) -> None:
+        self.ranks = ranks.split()
+        self.columns = columns
+
+
 def make_table(
-    columns: Sequence[Column[Row]],
+    layout: Layout[Row],
     rows: Sequence[Row],
     shown: Sequence[Row],
     width: int | None,
@@ -58,7 +71,7 @@ def make_table(
     The widths do not depend on which rows are shown: scrolling moves no column. The column with
     the title `marked` stands out.
     """
-    widths = _fit(columns, rows, width)
+    widths = _fit(layout, rows, width)
     table = Table(box=None, padding=0, pad_edge=False, header_style="")
     for i, (column, cells) in enumerate(widths, start=1):
         title = _place(column, Text(column.title), cells)
@@ -73,21 +86,21 @@ def make_table(
 
 
 def _fit(
-    columns: Sequence[Column[Row]], rows: Sequence[Row], width: int | None
+    layout: Layout[Row], rows: Sequence[Row], width: int | None
 ) -> list[tuple[Column[Row], int]]:
-    wanted = {column.title: column.wanted(rows) for column in columns}
+    wanted = {column.title: column.wanted(rows) for column in layout.columns}
     if width is None:
-        return [(column, wanted[column.title]) for column in columns]
-    kept = list(columns)
-    while len(kept) > 1 and sum(min(c.least, wanted[c.title]) + 1 for c in kept) - 1 > width:
-        kept.remove(min(kept, key=lambda column: column.keep))
-    cells = {column.title: min(column.least, wanted[column.title]) for column in kept}
-    room = width - sum(cells.values()) - len(kept) + 1
-    for column in sorted(kept, key=lambda column: -column.keep):
-        more = min(max(room, 0), wanted[column.title] - cells[column.title])
-        cells[column.title] += more
+        return [(column, wanted[column.title]) for column in layout.columns]
+    cells = {c.title: min(c.narrowest, wanted[c.title]) for c in layout.columns}
+    kept = list(layout.ranks)
+    while len(kept) > 1 and sum(cells[title] + 1 for title in kept) - 1 > width:
+        kept.pop()
+    room = width - sum(cells[title] + 1 for title in kept) + 1
+    for title in kept:
+        more = min(max(room, 0), wanted[title] - cells[title])
+        cells[title] += more
         room -= more
-    return [(column, cells[column.title]) for column in kept]
+    return [(column, cells[column.title]) for column in layout.columns if column.title in kept]
 
 
 def _place(column: Column[Row], text: Text, width: int) -> Text:

@@ -61,7 +61,7 @@ class LiveView:
 
     async def run(self) -> int:
         """Show it until it is ended; return the exit status."""
-        asking = asyncio.create_task(poll(self._options, self._on_node))
+        asking = asyncio.create_task(poll(self._options, self.take))
         asking.add_done_callback(lambda _task: self._wakened.set())
         try:
             with self._signals_noted():
@@ -84,9 +84,9 @@ class LiveView:
             if asking.done():
                 # It ends by an error of the program alone.
                 asking.result()
-            for key in self._take(self._pressed):
-                self._press(key)
-            for number in self._take(self._signals):
+            for key in _emptied(self._pressed):
+                self.press(key)
+            for number in _emptied(self._signals):
                 if number == signal.SIGTSTP:
                     return
                 if number in _ENDINGS:
@@ -94,7 +94,7 @@ class LiveView:
             if self._status is not None:
                 return
             drawn_at = time.monotonic()
-            self._draw()
+            self.draw()
             await self._wakened.wait()
             # Keys and signals are obeyed at once.
             while not self._pressed and not self._signals:
@@ -106,18 +106,21 @@ class LiveView:
                     async with asyncio.timeout(left_s):
                         await self._wakened.wait()
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Show what is known now."""
         console = self._console
         nodes = self._paused if self._look.is_paused else list(self._nodes.values())
         clock = time.strftime("%H:%M:%S")
         picture = screen(nodes, self._look, (console.width, console.height), clock)
         console.print(Control.home(), Screen(picture), end="", sep="")
 
-    def _on_node(self, node: Node) -> None:
+    def take(self, node: Node) -> None:
+        """Let the next picture show the state of a node."""
         self._nodes[node.node] = node
         self._wakened.set()
 
-    def _press(self, key: str) -> None:
+    def press(self, key: str) -> None:
+        """Obey a key: a name as in `keys`, or a character."""
         look = self._look
         if look.typed is not None:
             self._type(key)
@@ -160,7 +163,7 @@ class LiveView:
         look.skipped = 0
 
     def _scroll(self, key: str) -> None:
-        page = max(1, self._console.height // 2)
+        page = self._console.height // 2
         steps = {keys.UP: -1, "k": -1, keys.DOWN: 1, "j": 1}
         steps |= {keys.PAGE_UP: -page, keys.PAGE_DOWN: page}
         if key == keys.HOME:
@@ -227,11 +230,11 @@ class LiveView:
             for number in noted:
                 loop.remove_signal_handler(number)
 
-    @staticmethod
-    def _take(things: list[T]) -> list[T]:
-        taken = things[:]
-        things.clear()
-        return taken
+
+def _emptied(things: list[T]) -> list[T]:
+    taken = things[:]
+    things.clear()
+    return taken
 
 
 def run_live(options: Options, console: Console) -> int:

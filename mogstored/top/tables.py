@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from mogstored.top import columns
-from mogstored.top.columns import Column
+from mogstored.top.columns import Column, Layout
 from mogstored.top.model import BUSY_RATIO, FULL_RATIO, VERDICTS, Device, Node
 
 _FAULT, _WARNING, _FINE = "bold red", "yellow", "green"
@@ -54,68 +54,42 @@ def _by_rank(counts: Counter[str], ranks: Sequence[str]) -> list[tuple[str, int]
     )
 
 
-NODE_COLUMNS: tuple[Column[Node], ...] = (
+NODE_TABLE: Layout[Node] = Layout(
+    "NODE STATE NOTE REQ/S 5XX/S USED DEV CONN OUT/S IN/S UP SIZE VERSION",
     Column(
         title="NODE",
         cell=lambda node, _: columns.plain(node.node, "bold"),
         least=20,
         most=40,
-        keep=99,
-        fitted=True,
         is_text=True,
     ),
     Column(
         title="STATE",
         cell=lambda node, _: Text(node.state, style_of(node.state)),
         least=10,
-        keep=98,
-        fitted=True,
         is_text=True,
     ),
-    Column(title="DEV", cell=lambda node, _: columns.number(len(node.devices)), least=4, keep=60),
+    Column(title="DEV", cell=lambda node, _: columns.number(len(node.devices)), least=4),
     Column(
         title="USED",
         cell=lambda node, width: _used(node.used_ratio, width),
         least=4,
         most=15,
-        keep=70,
     ),
-    Column(title="SIZE", cell=lambda node, _: columns.size(node.size_bytes), least=5, keep=20),
-    Column(title="CONN", cell=lambda node, _: columns.number(node.connections), least=5, keep=50),
-    Column(
-        title="REQ/S",
-        cell=lambda node, _: columns.number(node.requests_per_second),
-        least=5,
-        keep=80,
-    ),
+    Column(title="SIZE", cell=lambda node, _: columns.size(node.size_bytes)),
+    Column(title="CONN", cell=lambda node, _: columns.number(node.connections)),
+    Column(title="REQ/S", cell=lambda node, _: columns.number(node.requests_per_second)),
     Column(
         title="5XX/S",
         cell=lambda node, _: columns.number(node.failed_requests_per_second, _WARNING),
-        least=5,
-        keep=75,
     ),
-    Column(
-        title="IN/S",
-        cell=lambda node, _: columns.size(node.received_bytes_per_second),
-        least=5,
-        keep=40,
-    ),
-    Column(
-        title="OUT/S",
-        cell=lambda node, _: columns.size(node.sent_bytes_per_second),
-        least=5,
-        keep=41,
-    ),
-    Column(
-        title="UP", cell=lambda node, _: columns.seconds(node.uptime_seconds), least=5, keep=30
-    ),
+    Column(title="IN/S", cell=lambda node, _: columns.size(node.received_bytes_per_second)),
+    Column(title="OUT/S", cell=lambda node, _: columns.size(node.sent_bytes_per_second)),
+    Column(title="UP", cell=lambda node, _: columns.seconds(node.uptime_seconds)),
     Column(
         title="VERSION",
         cell=lambda node, _: columns.plain(node.version),
-        least=7,
         most=12,
-        keep=10,
-        fitted=True,
         is_text=True,
     ),
     Column(
@@ -123,20 +97,16 @@ NODE_COLUMNS: tuple[Column[Node], ...] = (
         cell=lambda node, _: _note(node),
         least=36,
         most=100,
-        keep=90,
-        fitted=True,
         is_text=True,
     ),
 )
 
-DEVICE_COLUMNS: tuple[Column[Device], ...] = (
+DEVICE_TABLE: Layout[Device] = Layout(
+    "DEVICE STATE NODE USED UTIL WAIT ERR/S OLDEST REQ/S BUSY SIZE HISTORY FINDINGS ERRORS SOURCE",
     Column(
         title="DEVICE",
         cell=lambda device, _: columns.plain(device.device, "bold"),
-        least=6,
         most=20,
-        keep=99,
-        fitted=True,
         is_text=True,
     ),
     Column(
@@ -144,8 +114,6 @@ DEVICE_COLUMNS: tuple[Column[Device], ...] = (
         cell=lambda device, _: columns.plain(device.node),
         least=16,
         most=40,
-        keep=97,
-        fitted=True,
         is_text=True,
     ),
     Column(
@@ -153,8 +121,6 @@ DEVICE_COLUMNS: tuple[Column[Device], ...] = (
         cell=lambda device, _: Text(device.shown_state, style_of(device.shown_state)),
         least=9,
         most=12,
-        keep=98,
-        fitted=True,
         is_text=True,
     ),
     Column(
@@ -162,9 +128,8 @@ DEVICE_COLUMNS: tuple[Column[Device], ...] = (
         cell=lambda device, width: _used(device.used_ratio, width),
         least=9,
         most=17,
-        keep=90,
     ),
-    Column(title="SIZE", cell=lambda device, _: columns.size(device.size_bytes), least=5, keep=50),
+    Column(title="SIZE", cell=lambda device, _: columns.size(device.size_bytes)),
     Column(
         title="UTIL",
         cell=lambda device, _: columns.percent(
@@ -172,63 +137,35 @@ DEVICE_COLUMNS: tuple[Column[Device], ...] = (
             _graded(device.utilization_ratio, _RATHER_BUSY, BUSY_RATIO),
         ),
         least=4,
-        keep=89,
     ),
     Column(
         title="HISTORY",
         cell=lambda device, width: columns.history(device.utilization_history, width),
         least=12,
         most=30,
-        keep=15,
-        fitted=True,
         is_text=True,
     ),
-    Column(
-        title="BUSY", cell=lambda device, _: columns.number(device.in_flight), least=4, keep=60
-    ),
+    Column(title="BUSY", cell=lambda device, _: columns.number(device.in_flight), least=4),
     Column(
         title="WAIT",
         cell=lambda device, _: columns.number(device.waiting, _WARNING),
         least=4,
-        keep=85,
     ),
     Column(
         title="OLDEST",
         cell=lambda device, _: columns.seconds(device.oldest_waiting_seconds, _WARNING),
-        least=6,
-        keep=80,
     ),
+    Column(title="ERR/S", cell=lambda device, _: columns.number(device.errors_per_second, _FAULT)),
+    Column(title="REQ/S", cell=lambda device, _: columns.number(device.requests_per_second)),
+    Column(title="ERRORS", cell=lambda device, _: columns.number(device.errors_total)),
     Column(
-        title="ERR/S",
-        cell=lambda device, _: columns.number(device.errors_per_second, _FAULT),
-        least=5,
-        keep=84,
-    ),
-    Column(
-        title="REQ/S",
-        cell=lambda device, _: columns.number(device.requests_per_second),
-        least=5,
-        keep=70,
-    ),
-    Column(
-        title="ERRORS",
-        cell=lambda device, _: columns.number(device.errors_total),
-        least=6,
-        keep=12,
-    ),
-    Column(
-        title="FINDINGS",
-        cell=lambda device, _: columns.number(device.scrub_findings, _WARNING),
-        least=8,
-        keep=13,
+        title="FINDINGS", cell=lambda device, _: columns.number(device.scrub_findings, _WARNING)
     ),
     Column(
         title="SOURCE",
         cell=lambda device, _: columns.plain(device.source, columns.DIM),
         least=9,
         most=30,
-        keep=11,
-        fitted=True,
         is_text=True,
     ),
 )

@@ -13,7 +13,7 @@ from mogstored.top import columns
 from mogstored.top.columns import make_table
 from mogstored.top.model import BUSY_RATIO, FULL_RATIO, NODE_STATES, VERDICTS, Node
 from mogstored.top.order import in_order, select, worst_first
-from mogstored.top.tables import DEVICE_COLUMNS, NODE_COLUMNS, summary
+from mogstored.top.tables import DEVICE_TABLE, NODE_TABLE, summary
 
 T = TypeVar("T")
 
@@ -57,9 +57,9 @@ def whole(nodes: Iterable[Node], look: Look, width: int | None) -> RenderableTyp
     shown_nodes, devices = select(nodes, look.filter)
     shown_nodes = worst_first(shown_nodes)
     devices = in_order(devices, look.sort, look.is_reversed)
-    parts: list[RenderableType] = [make_table(NODE_COLUMNS, shown_nodes, shown_nodes, width)]
+    parts: list[RenderableType] = [make_table(NODE_TABLE, shown_nodes, shown_nodes, width)]
     if devices:
-        parts += ["", make_table(DEVICE_COLUMNS, devices, devices, width)]
+        parts += ["", make_table(DEVICE_TABLE, devices, devices, width)]
     return Group(*parts)
 
 
@@ -77,7 +77,7 @@ def screen(nodes: Sequence[Node], look: Look, size: tuple[int, int], clock: str)
     parts: list[RenderableType] = [_title(nodes, look, width, clock)]
     if look.only == "nodes":
         shown = _page(shown_nodes, look, rows + 1)
-        table = make_table(NODE_COLUMNS, shown_nodes, shown, width)
+        table = make_table(NODE_TABLE, shown_nodes, shown, width)
         parts.append(_filled(table, shown, rows + 1))
     else:
         if look.only != "devices":
@@ -87,15 +87,15 @@ def screen(nodes: Sequence[Node], look: Look, size: tuple[int, int], clock: str)
         else:
             rows += 1
         page = _page(devices, look, rows)
-        table = make_table(DEVICE_COLUMNS, devices, page, width, _MARKED[look.sort])
+        table = make_table(DEVICE_TABLE, devices, page, width, _MARKED[look.sort])
         parts.append(_filled(table, page, rows))
     return Group(*parts, _keys(look, width, len(shown_nodes), len(devices)))
 
 
 def _nodes_in(lines: int, nodes: Sequence[Node], width: int) -> RenderableType:
     if len(nodes) <= lines:
-        return make_table(NODE_COLUMNS, nodes, nodes, width)
-    table = make_table(NODE_COLUMNS, nodes, nodes[: lines - 1], width)
+        return make_table(NODE_TABLE, nodes, nodes, width)
+    table = make_table(NODE_TABLE, nodes, nodes[: lines - 1], width)
     rest = nodes[lines - 1 :]
     more = Text(f"and {len(rest)} more: ", columns.DIM) + summary(
         (node.state for node in rest), NODE_STATES

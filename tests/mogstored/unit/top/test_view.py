@@ -159,10 +159,9 @@ def test_output_for_pipes_is_not_cut() -> None:
 
 
 def test_title_of_the_column_by_which_devices_are_ordered_stands_out() -> None:
-    shown: list[columns.Column[str]] = [
-        columns.Column(title=title, cell=lambda row, _: Text(row), least=1, keep=1)
-        for title in ("A", "B", "C")
-    ]
+    shown: columns.Layout[str] = columns.Layout(
+        "A B C", *(columns.Column(title=title, cell=lambda row, _: Text(row)) for title in "ABC")
+    )
     table = columns.make_table(shown, ["x"], ["x"], None, marked="B")
     titles = [column.header for column in table.columns]
     styles = [str(each.spans[0].style) for each in titles if isinstance(each, Text)]
