@@ -147,5 +147,5 @@ def _refuse_single_dash(parser: argparse.ArgumentParser, arguments: Sequence[str
     """Stop at `-config`, as Perl spells it, which would be read as `-c onfig`."""
     for argument in arguments:
         word = argument.partition("=")[0]
-        if len(word) > 2 and "-" + word in parser._option_string_actions:
+        if word.startswith("-") and "-" + word in parser._option_string_actions:
             parser.error(f"unknown option {word}: long options have two dashes")

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from enum import Enum, auto
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
-    """One error or warning; only an error may have several lines."""
-
-    lines: tuple[str, ...]
-    is_error: bool
-    is_passing: bool = False
-    """Whether it is about what runs on the machine now, and not about the configuration."""
+class _Kind(Enum):
+    ERROR = auto()
+    WARNING = auto()
+    PASSING = auto()
+    """A warning about what runs on the machine now, and not about the configuration."""
 
 
 class Diagnostics:
     """A list of diagnostics; a start and a check print all of them."""
 
     def __init__(self) -> None:
-        self._met: list[Diagnostic] = []
+        self._met: list[tuple[_Kind, tuple[str, ...]]] = []
 
     def warn(self, text: str, *, is_passing: bool = False) -> None:
-        self._met.append(Diagnostic((text,), is_error=False, is_passing=is_passing))
+        self._met.append((_Kind.PASSING if is_passing else _Kind.WARNING, (text,)))
 
     def error(self, *lines: str) -> None:
-        self._met.append(Diagnostic(lines, is_error=True))
+        self._met.append((_Kind.ERROR, lines))
 
     @property
     def errors(self) -> int:
-        return sum(diagnostic.is_error for diagnostic in self._met)
+        return sum(kind is _Kind.ERROR for kind, _ in self._met)
 
     @property
     def warnings(self) -> int:
@@ -37,8 +34,9 @@ class Diagnostics:
 
     def are_fatal(self, *, is_strict: bool) -> bool:
         """Say whether a node must not start so; if strict, because of a warning, too."""
-        return any(each.is_error or (is_strict and not each.is_passing) for each in self._met)
+        fatal = (_Kind.ERROR, _Kind.WARNING) if is_strict else (_Kind.ERROR,)
+        return any(kind in fatal for kind, _ in self._met)
 
     def lines(self) -> list[str]:
         """List everything, in the order in which it was met."""
-        return [line for diagnostic in self._met for line in diagnostic.lines]
+        return [line for _, lines in self._met for line in lines]

@@ -7,6 +7,7 @@ import pytest
 import mogstored
 from mogstored.cli import complain
 from mogstored.config import Option, command_line
+from mogstored.config.settings import SETTINGS
 
 
 def parse(*arguments: str) -> list[Option]:
@@ -99,6 +100,21 @@ def test_what_cannot_be_parsed(
     assert complaint.endswith("; try 'node --help'")
 
 
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("c", "unrecognized arguments: c"),
+        ("docroot", "unrecognized arguments: docroot"),
+        ("-docroot", "unknown option -docroot: long options have two dashes"),
+        ("-docroot=/x", "unknown option -docroot: long options have two dashes"),
+    ],
+)
+def test_dashes_that_are_missing(
+    argument: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert complaint_about([argument], capsys) == f"{complaint}; try 'node --help'"
+
+
 def complaint_about(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Return what is said: at once, or, of what is no option at all, with all other faults."""
     status = None
@@ -152,6 +168,14 @@ def test_help_shows_all_but_the_hidden(argument: str, capsys: pytest.CaptureFixt
     for option in ("--docroot", "--config", "-c", "--multi", "--check-config", "--no-iostat"):
         assert f"{option} " in shown or f"{option}," in shown
     assert "--server " not in shown
+
+
+def test_help_has_the_default_of_each_setting() -> None:
+    lines = {setting.name: command_line.help_text(setting) for setting in SETTINGS}
+    assert lines["error_write_limit"].endswith("within error_window; 0: go on (default: 20)")
+    assert lines["min_free"].endswith(" free (default: files are stored until a device is full)")
+    # Of a switch, whose name says it, and of what has none.
+    assert [name for name in ("multi", "pidfile") if "default" in lines[name]] == []
 
 
 def test_usage_is_shorter_than_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,9 +51,17 @@ def test_elements_of_path(path: str, elements: list[str]) -> None:
 
 
 def test_path_that_is_not_set() -> None:
-    first, last = objections([], [], None, {})
-    assert "PATH" in first
-    assert last == SUMMARY
+    assert objections([], [], None, {}) == ["PATH environment is not set", SUMMARY]
+
+
+@pytest.mark.parametrize(
+    ("access_log", "is_fine"),
+    [(None, True), ("/log", True), ("syslog", True), ("log", False), ("-", False)],
+)
+def test_access_log(access_log: str | None, is_fine: bool) -> None:
+    found = objections([], [], None, {"PATH": "/bin"}, access_log)
+    wrong = [f"access_log={access_log} must use an absolute path", SUMMARY]
+    assert found == ([] if is_fine else wrong)
 
 
 @pytest.fixture

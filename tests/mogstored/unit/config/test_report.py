@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from mogstored.config import Option, load
-from mogstored.config.report import describe
-from mogstored.config.settings import SETTINGS
+from mogstored.config.report import describe, show
+from mogstored.config.settings import BY_NAME, SETTINGS
+from mogstored.config.values.addresses import parse_addresses
+from mogstored.config.values.networks import parse_allowed, parse_denied
 
 ENVIRON = {"PATH": "/bin", "MOG_DISK_USAGE_INTERVAL": "17"}
 
@@ -37,6 +39,44 @@ def test_listing_read_back_says_the_same(tmp_path: Path, options: dict[str, str]
     assert diagnostics.lines() == []
     (service,) = again.services
     assert replace(again, services=(replace(service, source="command line"),)) == config
+
+
+def test_each_service_has_a_heading_below_what_is_of_the_node(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    named = {"docroot": f"{tmp_path}/a", "mgmtlisten": "7501", "worker-processes": "auto"}
+    config, _ = load([Option(*item) for item in named.items()], ENVIRON)
+    node, service = describe(config).split("\n\n")
+    count = config.worker_processes.number
+    assert f"worker_processes = auto  # {count} here" in node.splitlines()
+    assert "docroot" not in node
+    assert service.splitlines()[0] == "# from command line"
+    assert f"docroot = {tmp_path}/a" in service.splitlines()
+    assert "mgmtlisten = 7501" in service.splitlines()
+
+
+def test_name_that_is_escaped_is_marked(tmp_path: Path) -> None:
+    (tmp_path / "a\nb").mkdir()
+    config, _ = load([Option("docroot", f"{tmp_path}/a\nb")], ENVIRON)
+    line = rf"docroot = {tmp_path}/a\nb  # escaped, not the name itself"
+    assert line in describe(config).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("daemonize", True, "daemonize = yes"),
+        ("daemonize", False, "daemonize = no"),
+        ("pidfile", None, "no pidfile"),
+        ("pidfile", "/p", "pidfile = /p"),
+        ("scrub_rate", 20, "scrub_rate = 20"),
+        ("adminlisten", (), "no adminlisten"),
+        ("adminlisten", parse_addresses("1 [::1]:2"), "adminlisten = 1,[::1]:2"),
+        ("allow", (), "no allow"),
+        ("allow", parse_allowed("all") + parse_denied("::/0"), "allow = all, deny = ::/0"),
+    ],
+)
+def test_value_in_a_line(name: str, value: object, shown: str) -> None:
+    assert show(BY_NAME[name], value) == shown
 
 
 def test_every_setting_is_shown(tmp_path: Path) -> None:
