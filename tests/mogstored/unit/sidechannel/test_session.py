@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import socket
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,10 @@ from mogstored.devices.slots import READ
 from mogstored.files import digests, disk_errors
 from mogstored.files.digests import SLICE_SIZE, FileDigest
 from mogstored.files.docroot import Docroot
-from mogstored.log.rate_limit import KeyedRateLimiter
-from mogstored.sidechannel import checksum
+from mogstored.log.rate_limit import KeyedRateLimiter, RateLimiter
+from mogstored.observability.counters import ThreadCounters
+from mogstored.sidechannel import checksum, commands
+from mogstored.sidechannel.lines import MAX_LINE
 from mogstored.sidechannel.lookup import Target
 from tests.support.sidechannel_rig import Rig
 from tests.support.sockets import fill_for_good, reset
@@ -385,8 +388,9 @@ def test_no_descriptor_left_for_good(rig: Rig, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("reason", [b"", b" fsck"], ids=["plain", "fsck"])
 def test_read_error_says_at_which_byte(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, reason: bytes
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, reason: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(disk_errors, "_lines", KeyedRateLimiter(interval_s=3600.0))
     real = os.readv
 
     def readv(fd: int, buffers: Any) -> int:
@@ -397,9 +401,61 @@ def test_read_error_says_at_which_byte(
     monkeypatch.setattr(os, "readv", readv)
     client = rig.connect()
     expected = b"ERR read /dev1/f at %d failed\r\n" % len(CONTENT)
+    before = psutil.Process().num_fds()
     assert client.ask(b"MD5 /dev1/f%b" % reason) == expected
+    assert psutil.Process().num_fds() == before
+    assert rig.service.devices.of(b"dev1/f").errors.counts() == {("digest", "EIO"): 1}
+    (message,) = caplog.messages
+    assert re.fullmatch(
+        r"MD5 /dev1/f from 127\.0\.0\.1:\d+ failed: Input/output error \(EIO\)", message
+    )
     monkeypatch.undo()
     assert client.ask(b"MD5 /dev1/f fsck") == OK
+
+
+def test_error_after_the_reply_was_begun_ends_it(
+    rig: Rig, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that sends no more gets the begin of the line ahead."""
+    os.truncate(rig.write("/dev1/large", b""), SLICE_SIZE * 2)
+    client = rig.connect()
+    client.send(b"MD5 /dev1/large\r\n")
+    wait_until(lambda: gate.inside == 1, "it reads")
+    client.sock.shutdown(socket.SHUT_WR)
+    real = os.readv
+
+    def readv(fd: int, buffers: Any) -> int:
+        if os.lseek(fd, 0, os.SEEK_CUR):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, buffers)
+
+    monkeypatch.setattr(os, "readv", readv)
+    gate.open()
+    assert client.read_line() == b"/dev1/large MD5=-1\r\n"
+    client.read_eof()
+
+
+@pytest.mark.parametrize("reason", [b"", b" fsck"], ids=["plain", "fsck"])
+def test_digest_of_a_folder_fails_and_leaves_nothing_open(rig: Rig, reason: bytes) -> None:
+    client = rig.connect()
+    before = psutil.Process().num_fds()
+    assert client.ask(b"MD5 /dev1%b" % reason) == b"ERR read /dev1 at 0 failed\r\n"
+    assert psutil.Process().num_fds() == before
+    assert client.ask(b"MD5 /dev1/f fsck") == OK
+
+
+def test_nothing_is_looked_up_on_a_device_that_is_down(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looked_up: list[Target] = []
+    monkeypatch.setattr(Target, "size", looked_up.append)
+    monkeypatch.setattr(Target, "open", looked_up.append)
+    monkeypatch.setattr(rig.service.devices.of(b"dev1/f"), "is_down", True)
+    client = rig.connect()
+    assert client.ask(b"size /dev1/f") == b"/dev1/f -1\r\n"
+    assert client.ask(b"MD5 /dev1/f") == b"/dev1/f MD5=-1\r\n"
+    assert client.ask(b"SHA-256 /dev1/f fsck") == b"/dev1/f SHA-256=-1\r\n"
+    assert (looked_up, caplog.messages) == ([], [])
 
 
 def test_unread_replies_hold_the_commands_back(rig: Rig) -> None:
@@ -428,6 +484,69 @@ def test_number_of_threads_is_passed_on(rig: Rig, caplog: pytest.LogCaptureFixtu
     assert client.ask(b"server aio_threads = 1000") == b"ERROR: aio_threads must be 1 to 100\r\n"
     assert rig.threads_asked == [3]
     assert caplog.messages == ["server aio_threads=3"]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["no end", "whole line"])
+def test_line_that_is_too_long_is_answered_with_a_reset(
+    rig: Rig, end: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(commands, "_complaints", RateLimiter(3600.0))
+    peers = []
+    for _ in range(3):
+        client = rig.connect()
+        peers.append(rig.sessions[-1].peer())
+        client.send(b"size /dev1/f\r\n" + b"x" * (MAX_LINE + 1) + end)
+        with pytest.raises(ConnectionResetError):
+            client.read_lines(2)
+    # Once in a while.
+    assert caplog.messages == [f"mgmt request too large from {peers[0]}"]
+
+
+def test_each_command_is_counted_by_its_name(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(ThreadCounters, "note_command", lambda _self, name: counted.append(name))
+    client = rig.connect()
+    for command in (b"size /dev1/f", b"MD5 /dev1/f", b"SHA-1 /dev1/f", b"server aio_threads=3"):
+        client.ask(command)
+    assert client.ask(b"hello world") == b"ERROR: unknown command: hello\r\n"
+    assert client.ask(b"") == b"\r\n"
+    client.send(b"shutdown\r\n")
+    assert rig.stop_asked.wait(10.0)
+    client.send(b"watch\r\n")
+    rig.wait_for_watchers(1)
+    assert counted == [
+        *("size", "MD5", "SHA-1", "aio_threads", "other", "other", "shutdown", "watch"),
+    ]
+
+
+def test_session_is_idle_between_commands_only(rig: Rig, gate: Gate) -> None:
+    client = rig.connect()
+    (session,) = rig.sessions
+    assert session.is_idle()
+    client.send(b"MD5")
+    wait_until(lambda: not session.is_idle(), "a line has begun")
+    client.send(b" /dev1/f\r\n")
+    wait_until(lambda: gate.inside == 1, "it reads")
+    assert not session.is_idle()
+    gate.open()
+    assert client.read_line() == OK
+    wait_until(session.is_idle, "the command is done")
+
+
+def test_last_commands_are_answered_during_a_stop(rig: Rig, gate: Gate) -> None:
+    client, half = rig.connect(), rig.connect()
+    client.send(b"MD5 /dev1/f\r\nsize /dev1/f\r\n")
+    half.send(b"size /dev")
+    wait_until(lambda: gate.inside == 1, "it reads")
+    wait_until(lambda: len(rig.sessions[1].lines) == 9, "half a line has come")
+    stopping = rig.drain()
+    gate.open()
+    assert client.read_lines(2) == [OK, b"/dev1/f %d\r\n" % len(CONTENT)]
+    client.read_eof()
+    half.send(b"1/f\r\n")
+    assert half.read_line() == b"/dev1/f %d\r\n" % len(CONTENT)
+    half.read_eof()
+    join(stopping)
 
 
 def test_shutdown_is_passed_on_without_a_reply(rig: Rig) -> None:
