@@ -172,6 +172,9 @@ def _answer_inside(
             fd = service.clients.retry_after_relief(service.docroot.open_read, path)
         except OSError as error:
             return _refuse(connection, request, keep_alive, device, error)
+        if not device.name:
+            # From the next request on it has slots of its own.
+            service.devices.register(path)
         return _send(connection, request, keep_alive, fd, device)
     finally:
         device.leave(READ, monotonic() - connection.turn_at)

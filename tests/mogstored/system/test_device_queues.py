@@ -186,6 +186,27 @@ def test_more_devices_hang_than_there_are_threads(tmp_path: Path) -> None:
         wait_until(lambda: node.process.num_threads() <= before, "the threads have gone")
 
 
+def test_devices_that_came_after_the_start(tmp_path: Path) -> None:
+    """Nothing looks at the docroot of a node without a sidechannel; its files are only read."""
+    with node_with_slow_disk(tmp_path / "disk") as (node, disk), ExitStack() as stack:
+        (disk.path / "dev3").mkdir()
+        (node.docroot / "dev3").symlink_to(disk.path / "dev3")
+        (node.docroot / "dev4").mkdir()
+        other = stack.enter_context(Client(node.http))
+        for device in ("dev3", "dev4"):
+            node.write(f"/{device}/file", CONTENT)
+            assert other.request(compose("GET", f"/{device}/file")).status == 200
+        disk.hang()
+        clients = [stack.enter_context(Client(node.http)) for _ in range(2 * SLOTS)]
+        for client in clients:
+            client.send(compose("GET", "/dev3/file"))
+        disk.wait_until_held(SLOTS)
+        answered_promptly(other, compose("GET", "/dev4/file"), 200)
+        disk.release()
+        for client in clients:
+            assert client.read_response().body == CONTENT
+
+
 @pytest.mark.parametrize("path", ["/./dev2/file", "//dev2/file", "/.//dev2//file"])
 def test_other_ways_to_write_a_path_are_the_same_device(
     rig: tuple[Node, SlowDisk], path: str
