@@ -17,12 +17,23 @@ from tests.support.tracker import AT_ONCE_S
 from tests.support.waiting import promptly
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from tests.support.http import Client
 
 PROCESSES = 4
 CONTENT = b"content"
+STORE = put("/dev1/file", CONTENT), 201
+READ = compose("GET", "/dev1/file"), 200
+REMOVE = compose("DELETE", "/dev1/file"), 204
 # More for each worker than the device may hold of its threads.
 ROUNDS = 3 * most_in_each(PROCESSES)
+
+
+def assert_served(client: Client, exchanges: Sequence[tuple[bytes, int]]) -> None:
+    for request, status in exchanges:
+        assert client.request(request).status == status
 
 
 @pytest.mark.parametrize("options", [[], ["--aio-threads=20"]], ids=["default", "more threads"])
@@ -46,13 +57,9 @@ def test_bound_does_not_multiply_and_others_are_served(tmp_path: Path, options: 
         for client, name in zip(crowd, names, strict=True):
             client.send(compose("GET", name))
         disk.wait_until_held(in_each * PROCESSES, "open")
-        for number, other in enumerate(others.values()):
-            for request, status in (
-                (put(f"/dev1/file{number}", CONTENT), 201),
-                (compose("GET", f"/dev1/file{number}"), 200),
-                (compose("DELETE", f"/dev1/file{number}"), 204),
-            ):
-                assert promptly(partial(other.request, request), AT_ONCE_S).status == status
+        for other in others.values():
+            for exchanges in ([STORE], [READ], [STORE, REMOVE]):
+                promptly(partial(assert_served, other, exchanges), AT_ONCE_S)
         assert disk.held()["open"] == in_each * PROCESSES
         disk.release()
         for client in crowd:
