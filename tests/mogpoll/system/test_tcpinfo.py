@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,36 +16,39 @@ from mogpoll.system.tcpinfo import acknowledged_ms, undelivered
 from tests.support.sockets import drain, fill, tcp_pair
 from tests.support.waiting import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 fills_it = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux notes when data last arrived"
 )
 
 
+def assert_counts_from(act: Callable[[], object], elapsed_ms: Callable[[], int | None]) -> None:
+    """Expect that the time, which is some 50 ms long before, counts from `act` afterwards."""
+    wait_until(lambda: (elapsed_ms() or 0) >= 50, "50 ms without anything")
+    began = time.monotonic()
+    act()
+
+    def counts_anew() -> bool:
+        found = elapsed_ms()
+        return found is not None and found <= (time.monotonic() - began) * 1000 + 20
+
+    wait_until(counts_anew, "it counts anew")
+
+
 @fills_it
-def test_time_since_data_arrived_grows_until_data_arrives() -> None:
+def test_time_since_data_arrived() -> None:
     with tcp_pair() as (near, far):
-
-        def elapsed_ms() -> int:
-            found = last_data_received_ms(near)
-            assert found is not None
-            return found
-
-        wait_until(lambda: elapsed_ms() >= 50, "50 ms without data")
-        began = time.monotonic()
-        far.send(b"a")
-        wait_until(lambda: elapsed_ms() < 50, "the data is noted")
-        assert elapsed_ms() <= (time.monotonic() - began) * 1000 + 20
+        assert_counts_from(partial(far.send, b"a"), partial(last_data_received_ms, near))
 
 
 @fills_it
 @pytest.mark.parametrize("sends", [True, False], ids=["sending", "receiving"])
 def test_silence_ends_with_data_either_way(sends: bool) -> None:
     with tcp_pair() as (near, far):
-        wait_until(lambda: (silence_ms(near) or 0) >= 50, "50 ms without data")
-        began = time.monotonic()
-        (near if sends else far).send(b"a")
-        wait_until(lambda: (silence_ms(near) or 50) < 50, "the data is noted")
-        assert (silence_ms(near) or 0) <= (time.monotonic() - began) * 1000 + 20
+        sender = near if sends else far
+        assert_counts_from(partial(sender.send, b"a"), partial(silence_ms, near))
 
 
 @fills_it
@@ -97,7 +102,5 @@ def test_what_the_peer_does_not_take_is_undelivered() -> None:
 @fills_it
 def test_time_since_the_peer_acknowledged() -> None:
     with tcp_pair() as (near, far):
-        wait_until(lambda: (acknowledged_ms(near) or 0) >= 50, "50 ms without a word")
-        near.send(b"a")
-        wait_until(lambda: (acknowledged_ms(near) or 50) < 50, "it is acknowledged")
+        assert_counts_from(partial(near.send, b"a"), partial(acknowledged_ms, near))
         assert far.recv(1) == b"a"

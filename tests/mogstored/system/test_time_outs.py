@@ -175,9 +175,11 @@ def test_crowd_of_slow_heads() -> None:
         Node(extra=limits(client_header_timeout=LIMIT_S)) as node,
         ExitStack() as stack,
     ):
-        clients = [stack.enter_context(Client(node.http)) for _ in range(CROWD)]
-        for client in clients:
-            client.send(HALF)
+        clients = []
+        for _ in range(CROWD):
+            clients.append(stack.enter_context(Client(node.http)))
+            # At once: one that is silent for too long is closed without an answer.
+            clients[-1].send(HALF)
         for client in clients:
             assert_short(client.read_response(), TIMED_OUT, keep=False)
             client.read_eof()
