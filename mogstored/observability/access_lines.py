@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring_ascii as quoted
 
@@ -66,7 +67,7 @@ def shorten(exchange: Plain) -> Plain:
     return (*exchange[:2], b"\r\n".join(texts), *exchange[3:])
 
 
-class _Format:
+class _Format(ABC):
     """What both formats keep of what repeats: the second, and the fields of clients."""
 
     def __init__(self) -> None:
@@ -79,11 +80,13 @@ class _Format:
         second = math.floor(ended_at + epoch)
         return second - epoch, second + 1 - epoch, self._show_time(second)
 
+    @abstractmethod
     def _show_time(self, second: int) -> str:
-        raise NotImplementedError
+        """Return the second since the epoch as it is shown."""
 
+    @abstractmethod
     def _show_texts(self, referer: bytes, agent: bytes) -> str:
-        raise NotImplementedError
+        """Return both as they are shown."""
 
     def _look_up(self, block: bytes) -> str:
         referer, agent = _REFERER.search(block), _USER_AGENT.search(block)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
-from enum import Enum, unique
+from enum import Enum, auto, unique
 from time import monotonic
 
 from mogstored.admin.http.message import Answer, HeadReader, Refused, Request
@@ -39,11 +39,10 @@ class Want(Enum):
 
 @unique
 class _State(Enum):
-    READING = 1
-    WAITING = 2
-    SENDING = 3
-    LINGERING = 4
-    OVER = 5
+    READING = auto()
+    WAITING = auto()
+    SENDING = auto()
+    LINGERING = auto()
 
 
 def refusal(status: int) -> Answer:
@@ -57,6 +56,12 @@ class Session:
     `deadline` is when `expire` is to be called, on the monotonic clock.
     """
 
+    # Of the request that is answered.
+    _keep_alive: bool
+    _lingers: bool
+    _is_head: bool
+    _send_until: float
+
     def __init__(self, sock: socket.socket, ask: Callable[[Session, Request], None]) -> None:
         sock.setblocking(False)
         self._sock = sock
@@ -64,13 +69,9 @@ class Session:
         self._state = _State.READING
         self._reader = HeadReader()
         self._pending = b""
-        self._keep_alive = True
-        self._lingers = False
         self._dropped = 0
-        self._is_head = False
         # The head of the answer, and its content, which other sessions may share.
         self._unsent: list[memoryview] = []
-        self._send_until = 0.0
         self.is_last = False
         """Set to end the connection after its next answer."""
         self.deadline = monotonic() + IDLE_S
@@ -99,7 +100,7 @@ class Session:
         except OSError:
             # The client is gone.
             return self._end()
-        return Want.ANSWER if self._state is _State.WAITING else Want.CLOSE
+        return Want.ANSWER
 
     def answer(self, answer: Answer) -> None:
         """Answer the request that `ask` was called with; `step` is due then."""
@@ -120,7 +121,6 @@ class Session:
         return self._end()
 
     def close(self) -> None:
-        self._state = _State.OVER
         self._sock.close()
 
     def _read(self) -> Want:
@@ -191,8 +191,6 @@ class Session:
         return Want.READ if data and self._dropped < _LINGER_LIMIT else self._end()
 
     def _end(self) -> Want:
-        self._state = _State.OVER
-        self._unsent = []
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         return Want.CLOSE

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from mogstored.observability import access_lines
 from mogstored.observability.access_lines import (
     CUT,
     FORMATS,
@@ -112,6 +115,55 @@ def test_error() -> None:
     assert as_json(error="EIO", status=500)["errno"] == "EIO"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.0, "0.000000"),
+        (0.0005, "0.000500"),
+        (0.00175, "0.001750"),
+        (0.001999, "0.001999"),
+        (0.002, "0.002000"),
+        (61.5, "61.500000"),
+    ],
+)
+def test_durations_have_microseconds(seconds: float, shown: str) -> None:
+    line = combined(seconds=seconds + 1e-9, waited_s=seconds)
+    assert (line["duration"], line["waited"]) == (shown, shown)
+    assert as_json(seconds=seconds)["duration_seconds"] == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (b"u" * 700, "u" * 700),
+        (b"u" * 701, "u" * 175 + "..."),
+        (b"\xff" * 175, r"\xFF" * 175),
+        (b"\xff" * 176, r"\xFF" * 175 + "..."),
+    ],
+)
+def test_combined_line_has_700_characters_of_a_text_or_its_beginning(
+    text: bytes, shown: str
+) -> None:
+    head = b"%b\r\nReferer: %b\r\nUser-Agent: %b\r\n\r\n" % (text, text, text)
+    (line,) = access_format("combined")([exchange(head)])
+    assert line.count(f'"{shown}"') == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (b"u" * 700, "u" * 700),
+        (b"u" * 701, "u" * 116 + "..."),
+        (b"\x01" * 116, "\x01" * 116),
+        (b"\x01" * 117, "\x01" * 116 + "..."),
+    ],
+)
+def test_json_has_700_characters_of_a_text_or_its_beginning(text: bytes, shown: str) -> None:
+    head = b"%b\r\nReferer: %b\r\nUser-Agent: %b\r\n\r\n" % (text, text, text)
+    fields = as_json(head)
+    assert [fields[name] for name in ("method", "referer", "user_agent")] == [shown] * 3
+
+
 def timestamp(line: str) -> float:
     if line.startswith("{"):
         return datetime.fromisoformat(parse_json(line)["time"]).timestamp()
@@ -130,6 +182,25 @@ def test_time_is_when_it_ended(format_name: str) -> None:
     for at, seconds in zip(shown, ago, strict=True):
         # As shown, it ends within the second; the test may be slow.
         assert now - seconds - 30 < at < now - seconds + 0.1
+
+
+def test_each_second_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Mock(wraps=time)
+    clock.time.side_effect = lambda: 1_764_000_060.5
+    clock.monotonic.side_effect = lambda: 1000.0
+    clock.localtime.side_effect = time.gmtime
+    monkeypatch.setattr(access_lines, "time", clock)
+    exchanges = [exchange(ended_at=at) for at in (1000.25, 1000.49, 1000.5, 1001.5, 999.5, 999.49)]
+    lines = access_format("json")(exchanges)
+    assert [json.loads(line)["time"] for line in lines] == [
+        f"2025-11-24T16:{shown}Z"
+        for shown in ("01:00.750", "01:00.990", "01:01.000", "01:02.000", "01:00.000", "00:59.990")
+    ]
+    lines = access_format("combined")(exchanges)
+    assert [parse_combined(line[:-1])["time"] for line in lines] == [
+        f"24/Nov/2025:16:{shown} +0000"
+        for shown in ("01:00", "01:00", "01:01", "01:02", "01:00", "00:59")
+    ]
 
 
 def test_nginx_escapes() -> None:
@@ -180,12 +251,13 @@ def test_same_fields_with_another_line_and_the_other_way_round() -> None:
 
 
 def test_kept_fields_are_bounded() -> None:
-    made = access_format("combined")
+    made, most = access_format("combined"), 0
     for number in range(1000):
         head = b"PUT / HTTP/1.1\r\nContent-Length: %d\r\nUser-Agent: %d\r\n\r\n" % (number, number)
         (line,) = made([exchange(head)])
         assert parse_combined(line[:-1])["agent"] == str(number)
-    assert len(made.__self__._texts) <= 256  # type: ignore[attr-defined]
+        most = max(most, len(made.__self__._texts))  # type: ignore[attr-defined]
+    assert most == 256
 
 
 @pytest.mark.parametrize("worst", [b"\xff", b"\x00", b'"', b"a", "\u20ac".encode()])

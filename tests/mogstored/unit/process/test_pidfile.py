@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from mogstored.config import ConfigError
-from mogstored.process.supervision.pidfile import Pidfile, PidfileInUseError
+from mogstored.process.supervision.pidfile import Pidfile, PidfileInUseError, find_running
 from tests.support.descriptors import open_numbers
 
 OWN = f"{os.getpid()}\n"
@@ -300,3 +300,56 @@ def test_pidfile_that_cannot_be_removed_is_logged(
     assert caplog.messages == [
         f"cannot remove pidfile {tmp_path}/pid: Read-only file system (EROFS)"
     ]
+
+
+# Before a start
+
+
+def test_node_that_is_running_is_found_and_nothing_else(path: Path, other: int, gone: int) -> None:
+    assert find_running(str(path)) is None
+    assert not path.exists()
+    for content, found in (("", None), (OWN, None), (f"{gone}\n", None), (f"{other}\n", other)):
+        path.write_text(content)
+        assert find_running(str(path)) == found
+        assert path.read_text() == content
+    with subprocess.Popen(["sleep", "60"]) as process:
+        path.write_text(f"{process.pid}\n")
+        assert find_running(str(path)) is None
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing/pid", "No such file or directory (ENOENT)"),
+        (".", "Is a directory (EISDIR)"),
+        ("closed/pid", "its directory is not writable (EACCES)"),
+    ],
+)
+def test_file_that_could_not_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    (tmp_path / "closed").mkdir()
+    asked: list[tuple[str, int]] = []
+
+    def access(path: str, mode: int) -> bool:
+        asked.append((path, mode))
+        return False
+
+    monkeypatch.setattr(os, "access", access)
+    with pytest.raises(ConfigError) as caught:
+        find_running(str(tmp_path / name))
+    assert str(caught.value) == f"cannot open pidfile {tmp_path / name}: {reason}"
+    if name == "closed/pid":
+        assert asked == [(str(tmp_path / "closed"), os.W_OK | os.X_OK)]
+
+
+def test_only_a_refusal_for_its_owner_stops_the_restoration(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pidfile = committed(path)
+    pidfile.rename_for_upgrade()
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        pidfile.restore()
+    assert old(path).read_text() == OWN
