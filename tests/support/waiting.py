@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,3 +43,21 @@ def promptly(call: Callable[[], T], limit_s: float) -> T:
         if taken_s < limit_s * PATIENCE:
             return result
     raise AssertionError(f"took {taken_s:.2f} s and more, {_ATTEMPTS} times: {result}")
+
+
+def unless_late(attempt: Callable[[Callable[[], None]], None], limit_s: float) -> None:
+    """Make an attempt that may not pause for `limit_s`; repeat one that did, and failed.
+
+    The attempt calls its argument after whatever ends a pause.
+    """
+    for _ in range(_ATTEMPTS):
+        moments = [time.monotonic()]
+        try:
+            attempt(lambda: moments.append(time.monotonic()))  # noqa: B023
+        except (AssertionError, OSError):
+            moments.append(time.monotonic())
+            if max(after - before for before, after in pairwise(moments)) < limit_s:
+                raise
+        else:
+            return
+    raise AssertionError(f"paused for {limit_s} s and more, {_ATTEMPTS} times")
