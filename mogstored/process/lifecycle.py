@@ -100,5 +100,6 @@ class Lifecycle:
         if successor is None:
             self.notifier.stopping()
         else:
+            self.upgrade.let_go()
             self.notifier.hand_over(successor)
         return has_successor

@@ -71,7 +71,12 @@ class Notifier:
         self._must_send("STOPPING=1")
 
     def hand_over(self, pid: int) -> None:
-        """Report that process `pid` leads the node; send nothing about this process any more."""
+        """Report that process `pid` leads the node; send nothing about this process any more.
+
+        systemd notes whether the leading process is its child when the PID changes only. It kills
+        one that is not without waiting for its stop, so this counts again what `pid` has become.
+        """
+        self._must_send(f"MAINPID={os.getpid()}")
         self._must_send(f"MAINPID={pid}")
         self._is_mute = True
 

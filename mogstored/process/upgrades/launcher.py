@@ -73,6 +73,7 @@ class Launcher:
         self._signals = signals
         self._title = title
         self._sock: socket.socket | None = None
+        self._pid = 0
         self._unreaped: list[int] = []
         self._received = b""
 
@@ -102,7 +103,7 @@ class Launcher:
         near.setblocking(False)
         note_child(pid)
         self._unreaped.append(pid)
-        self._sock, self._received = near, b""
+        self._pid, self._sock, self._received = pid, near, b""
 
     def request(self, listener_fds: Sequence[int]) -> None:
         """Request a start of the program with these listening sockets.
@@ -174,6 +175,21 @@ class Launcher:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
+
+    def end(self, timeout_s: float) -> None:
+        """End the process, and wait so long until its children have another parent."""
+        if self._sock is None:
+            return
+        # Unlike a close, it reaches the process while forked children hold copies.
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+        room = select.poll()
+        room.register(self._sock, 0)
+        if room.poll(timeout_s * 1000):
+            # Its files are closed, so nothing can keep it from its end.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._pid, 0)
+        self.abandon()
 
     def reap(self) -> None:
         """Reap the processes that have ended: one may still run when the next is forked."""

@@ -27,7 +27,7 @@ _log = logging.getLogger("mogstored")
 RESTORE_INTERVAL_S = 1.0
 # How long a new process may take to execute the program.
 _START_S = 20.0
-# How long a stop waits for a successor that is being started.
+# How long a stop waits for a successor that is being started, and for the launcher's end.
 _STOP_WAIT_S = 2.0
 
 
@@ -75,6 +75,10 @@ class Upgrade:
             self.launcher.await_answer(deadline - monotonic())
             self.advance()
         return self._successor
+
+    def let_go(self) -> None:
+        """Make the new process a child of process 1, as this one is."""
+        self.launcher.end(_STOP_WAIT_S)
 
     def begin(self) -> None:
         """Start the new process, unless there is one; a failure is logged."""

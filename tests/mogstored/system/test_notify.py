@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tests.support.daemon import Node
@@ -205,3 +206,22 @@ def test_upgrade_names_the_process_that_leads(
         assert not any("STOPPING=1" in message for message in manager.received)
         old.send(signal.SIGTERM, new)
         manager.wait_for("STOPPING=1")
+
+
+@FORMS
+def test_new_process_is_named_again_when_it_is_nobodys_child(
+    manager: ServiceManager, extra: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd kills a main process that was another's child when named, in place of a stop."""
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.name)
+    with generations(extra=extra) as old, Client(old.addr) as client:
+        client.send(compose("PUT", "/dev1/new", "Content-Length: 2") + b"1")
+        wait_until_begun(old.node, "/dev1/new")
+        new = old.upgrade()
+        launcher = psutil.Process(new).ppid()
+        old.send(signal.SIGQUIT)
+        # Named another process in between, systemd looks at the new one again.
+        manager.wait_for(f"MAINPID={old.current}")
+        manager.wait_for(f"MAINPID={new}")
+        assert psutil.Process(new).ppid() not in {launcher, old.current}
+        assert client.request(b"2").status == 201
