@@ -18,8 +18,9 @@ from tests.project._tree import ROOT
 PACKAGING = ROOT / "packaging" / "debian"
 DEBIAN = PACKAGING / "debian"
 SCRIPTS = [
-    *(PACKAGING / name for name in ("check", "httptools", "needed")),
-    *(DEBIAN / name for name in ("mogstored.postinst", "mogstored.postrm", "tests/node")),
+    *(PACKAGING / name for name in ("autopkgtest", "check", "httptools", "needed")),
+    *(DEBIAN / name for name in ("mogstored.postinst", "mogstored.postrm")),
+    *(DEBIAN / "tests" / name for name in ("node", "service")),
 ]
 
 needs_shellcheck = pytest.mark.skipif(
@@ -170,6 +171,22 @@ def test_configuration_of_the_package_is_valid(tmp_path: Path) -> None:
         0,
         "mogstored: errors: 0, warnings: 0\n",
     )
+
+
+def test_what_autopkgtest_runs_says_what_it_needs() -> None:
+    paragraphs = (DEBIAN / "tests" / "control").read_text().split("\n\n")
+    fields = [dict(re.findall(r"^([\w-]+): (.*)$", text, re.MULTILINE)) for text in paragraphs]
+    needs = {each["Tests"]: each["Restrictions"].split(", ") for each in fields if "Tests" in each}
+    assert {f"tests/{name}" for name in needs} == {
+        str(path.relative_to(DEBIAN)) for path in SCRIPTS if path.parent.name == "tests"
+    }
+    for name, restrictions in needs.items():
+        script = DEBIAN / "tests" / name
+        text = script.read_text()
+        assert script.stat().st_mode & 0o111 == 0o111
+        assert ("skippable" in restrictions) == ("exit 77" in text)
+        # It opens ports, and removes what is installed.
+        assert {"needs-root", "isolation-container", "breaks-testbed"} <= set(restrictions)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
