@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,7 @@ from tests.support.waiting import PATIENCE_S
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import ModuleType
 
 _TEXT = re.compile(r"mogstored\[(\d+)\]: (.+)")
 FIELDS = ["time", "ident", "pid", "level", "message"]
@@ -252,6 +254,29 @@ def test_uncaught_exceptions_are_logged(
     assert re.search(r"^mogstored\[\d+\]: thread failing failed\nTraceback", shown)
     assert "ValueError: in a thread" in shown
     assert "ValueError: in a finalizer" in shown
+
+
+@pytest.mark.parametrize(("module", "name"), [(threading, "excepthook"), (sys, "unraisablehook")])
+def test_uncaught_exception_that_cannot_be_logged_is_dropped(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    """The interpreter would print the exception of its hook, and block on a full stderr."""
+    for each, hook in ((threading, "excepthook"), (sys, "unraisablehook")):
+        monkeypatch.setattr(each, hook, getattr(each, hook))
+    log.log_uncaught()
+    asked: list[str] = []
+
+    def lack_memory(message: str, *_: object, **_named: object) -> None:
+        asked.append(message)
+        raise MemoryError
+
+    for level in ("critical", "error"):
+        monkeypatch.setattr(logger, level, lack_memory)
+    uncaught = SimpleNamespace(
+        exc_type=ValueError, exc_value=None, exc_traceback=None, thread=None, err_msg=None
+    )
+    getattr(module, name)(uncaught)
+    assert len(asked) == 1
 
 
 def test_json_keeps_a_traceback_on_one_line(
