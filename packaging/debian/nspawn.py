@@ -61,6 +61,8 @@ class Testbed:
                 env={**os.environ, "NOTIFY_SOCKET": f"{scratch}/notify"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                # A Ctrl-C is for the server, which ends the system in order.
+                start_new_session=True,
             )
             try:
                 self._wait_ready(notices)
