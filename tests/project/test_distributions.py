@@ -179,6 +179,16 @@ def test_mogpoll_can_be_built_in_its_folder(dist: Path, tmp_path: Path) -> None:
     assert names_in(archive) == names_in(wheel(dist, "mogpoll"))
 
 
+def test_mogpoll_alone_is_not_editable(tmp_path: Path) -> None:
+    """It would be a copy."""
+    code = "import sys, hatchling.build as build; build.build_editable(sys.argv[1])"
+    command = [sys.executable, "-P", "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=MOGPOLL, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "pip install -e . at the top" in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_two_builds_are_the_same_bytes(dist: Path, tmp_path: Path) -> None:
     before = os.umask(0o077)
