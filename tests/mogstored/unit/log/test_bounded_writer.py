@@ -10,7 +10,8 @@ import socket
 import sys
 import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -149,6 +150,113 @@ def test_message_that_is_kept_is_not_lost_if_waking_the_main_thread_fails() -> N
     sink.room = 1
     assert writer.flush() is FlushResult.DONE
     assert sink.taken == LINES[:1]
+
+
+def test_message_that_is_lost_is_counted_once_if_waking_the_main_thread_fails() -> None:
+    writer = BoundedWriter(Slow(), loss, max_bytes=1)
+    writer.write(LINES[0])
+
+    def fail() -> None:
+        raise ValueError("the waker is closed")
+
+    writer.on_pending = fail
+    writer.write(LINES[1])
+    assert writer.lost == 1
+
+
+def test_messages_up_to_the_bound_are_kept_and_none_is_too_long_alone() -> None:
+    sink = Slow()
+    writer = BoundedWriter(sink, loss, max_bytes=2 * len(LINES[0]))
+    for line in (LINES[0], LINES[1], b"", b"x"):
+        writer.write(line)
+    assert writer.lost == 1
+    sink.room = 100
+    writer.flush()
+    # What was sent makes room.
+    sink.room = 0
+    writer.write(b"x" * 1000)
+    assert writer.lost == 1
+    writer.forget()
+    assert writer.lost == 0
+    writer.write(LINES[2])
+    writer.write(LINES[3])
+    assert writer.lost == 0
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM])
+def test_reader_without_room_is_no_reader_that_is_gone(
+    tmp_path: Path, syslog: Syslog, number: int
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "log"))
+        sock.settimeout(PATIENCE_S)
+        assert syslog.take(b"first")
+        assert sock.recv(100) == b"first"
+        real = syslog._sock
+        sent: list[bytes] = []
+
+        def send(data: bytes) -> int:
+            sent.append(bytes(data))
+            raise OSError(number, os.strerror(number))
+
+        syslog._sock = cast("Any", SimpleNamespace(send=send, type=socket.SOCK_DGRAM))
+        assert not syslog.take(b"second")
+        assert sent == [b"second"]
+        syslog._sock = real
+        assert syslog.take(b"third")
+        assert sock.recv(100) == b"third"
+
+
+@pytest.mark.parametrize(
+    ("number", "kinds"),
+    [
+        (errno.ENOENT, [socket.SOCK_DGRAM]),
+        (errno.EPROTOTYPE, [socket.SOCK_DGRAM, socket.SOCK_STREAM]),
+    ],
+)
+def test_log_of_another_type_is_tried_as_a_stream(
+    syslog: Syslog, monkeypatch: pytest.MonkeyPatch, number: int, kinds: list[int]
+) -> None:
+    tried: list[int] = []
+
+    def connect(kind: int) -> socket.socket:
+        tried.append(kind)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(syslog, "_connect_as", connect)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        syslog.take(b"one")
+    assert tried == kinds
+
+
+def test_log_with_another_path_is_found_at_the_next_reopen(tmp_path: Path, syslog: Syslog) -> None:
+    """A rotated or replaced socket: what is sent next goes to the one that has the name."""
+    path = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as old:
+        old.bind(str(path))
+        assert syslog.take(b"one")
+        path.unlink()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as new:
+            new.bind(str(path))
+            new.settimeout(PATIENCE_S)
+            assert syslog.take(b"two")
+            syslog.reopen()
+            assert syslog.take(b"three")
+            assert new.recv(100) == b"three"
+        old.settimeout(PATIENCE_S)
+        assert [old.recv(100), old.recv(100)] == [b"one", b"two"]
+
+
+def test_log_of_the_system_is_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = (str(tmp_path / "log"), str(tmp_path / "run"))
+    monkeypatch.setattr(sinks, "_SYSLOG_SOCKETS", paths)
+    assert sinks.find_syslog() == paths[0]
+    (tmp_path / "run").touch()
+    assert sinks.find_syslog() == paths[1]
+    (tmp_path / "log").touch()
+    assert sinks.find_syslog() == paths[0]
 
 
 def test_message_that_cannot_be_kept_is_lost() -> None:

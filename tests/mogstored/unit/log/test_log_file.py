@@ -46,6 +46,16 @@ def test_check_refuses_a_folder_in_which_nothing_may_be_made(
     assert raised.value.errno == errno.EACCES
 
 
+def test_new_file_is_for_its_owner_and_group(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with closing(LogFile(str(tmp_path / "log"))) as log:
+            assert log.is_regular()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o640
+
+
 def test_lines_after_a_rename_go_to_the_new_file(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with closing(LogFile(str(path))) as log:

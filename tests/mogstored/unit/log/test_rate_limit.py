@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mogstored.log import rate_limit
-from mogstored.log.rate_limit import BurstLimiter, KeyedRateLimiter, RateLimiter
+from mogstored.log.rate_limit import BurstLimiter, KeyedRateLimiter, RateLimiter, more
 
 
 def test_due_once_in_each_interval(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +46,27 @@ def test_burst_is_permitted_again_one_by_one(monkeypatch: pytest.MonkeyPatch) ->
     for now[0] in (100.0, 100.0, 100.0, 100.0, 100.9, 101.0, 101.1, 200.0, 200.0, 200.0, 200.0):
         skipped.append(limiter.skipped())
     assert skipped == [0, 0, 0, None, None, 2, None, 1, 0, 0, None]
+
+
+def test_keys_that_skipped_are_overdue_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(rate_limit, "monotonic", lambda: now[0])
+    limiter: KeyedRateLimiter[str] = KeyedRateLimiter(10.0)
+    for key in "aabaac":
+        limiter.skipped(key)
+    found = []
+    for now[0] in (109.9, 110.0, 110.0, 120.0):
+        found.append(limiter.overdue())
+    assert found == [[], [("a", 3)], [], []]
+    # Its next interval began when it was reported.
+    now[0] = 119.9
+    assert (limiter.skipped("a"), limiter.skipped("b")) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("skipped", "end"),
+    [(0, ""), (1, "; 1 more of its kind since the last such line")],
+)
+def test_line_says_how_many_were_left_out_before_it(skipped: int, end: str) -> None:
+    assert more(skipped, " of its kind") == end
+    assert more(skipped) == end.replace(" of its kind", "")

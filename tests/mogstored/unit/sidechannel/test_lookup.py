@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mogstored.devices.health import HANGING_S
+from mogstored.files.disk_errors import DeviceDown, NotMounted
+from mogstored.service import Service
 from mogstored.sidechannel.lookup import Target
 from tests.support.sidechannel_rig import Rig
 
@@ -86,3 +88,23 @@ def test_file_whose_status_cannot_be_had_is_closed(
     (fd,) = opened
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
+
+
+@pytest.mark.parametrize("refusal", [DeviceDown, NotMounted])
+def test_nothing_is_looked_up_where_a_device_is_of_no_use(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, refusal: type[OSError]
+) -> None:
+    rig.write("/dev1/f", b"content")
+    rig.write("/dev1/usage", b"old")
+    if refusal is NotMounted:
+        monkeypatch.setattr(Service, "is_unmounted", lambda _self, path: path[:5] == b"dev1/")
+    else:
+        monkeypatch.setattr(rig.service.devices.of(b"dev1"), "is_down", True)
+    target = Target(rig.service, b"/dev1/f")
+    for look in (target.size, target.open):
+        with pytest.raises(refusal):
+            look()
+    # The usage file of a device that is down is withheld, by the inventory.
+    usage = Target(rig.service, USAGE)
+    if refusal is NotMounted:
+        assert usage.open() == record(rig)
