@@ -63,9 +63,11 @@ def test_defaults() -> None:
     [
         (
             "is_reloadable",
-            "allow deny client_header_timeout client_body_timeout send_timeout keepalive_timeout "
-            + "min_free error_write_limit error_read_limit error_window access_log "
-            + "access_log_format log_level",
+            (
+                "allow deny client_header_timeout client_body_timeout send_timeout"
+                " keepalive_timeout min_free error_write_limit error_read_limit error_window"
+                " access_log access_log_format log_level"
+            ),
         ),
         ("is_list", "adminlisten allow deny"),
         ("is_lenient", "iostat skipconfig"),

@@ -18,6 +18,7 @@ from mogpoll.threads import signals_blocked
 from mogstored.utilization import iostat_feed
 from mogstored.utilization.iostat_feed import IostatFeed, spawn_shell
 from mogstored.utilization.report import Report
+from tests.support.descriptors import open_numbers
 from tests.support.threads import Running, join
 from tests.support.waiting import promptly, wait_until
 
@@ -205,12 +206,14 @@ def test_no_shell_to_start_it(
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(os, "posix_spawn", fail)
+    before = open_numbers()
     feed = IostatFeed("iostat", retry_s=LONG_S)
     reports: SimpleQueue[Report] = SimpleQueue()
     feed.start(reports.put)
     feed.want(True)
     assert reports.get(timeout=10) == {}
     feed.stop()
+    assert open_numbers() == before
     assert caplog.messages[0] == (
         "cannot start iostat (iostat): No such file or directory (ENOENT)"
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -233,6 +235,30 @@ def test_observer_wants_reports_without_a_watcher(rig: Rig) -> None:
 
 
 def test_old_report_says_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(watchers, "monotonic", lambda: now[0])
     rig.watchers.publish({"sda": "25.50"})
-    monkeypatch.setattr(watchers, "monotonic", lambda: time.monotonic() + 6)
+    now[0] = 1005.0
+    assert rig.watchers.utilization(["sda"]) == 0.255
+    now[0] = 1005.1
     assert rig.watchers.utilization(["sda"]) is None
+
+
+def test_thread_ends_with_the_node(rig: Rig) -> None:
+    def runs() -> bool:
+        return "watchers" in {thread.name for thread in threading.enumerate()}
+
+    assert runs()
+    rig.watchers.stop()
+    wait_until(lambda: not runs(), "its thread has ended")
+
+
+def test_stop_returns_at_its_deadline_though_a_watcher_stays(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.watch()
+    monkeypatch.setattr(rig.watchers, "_pool", SimpleNamespace(step_now=lambda *_: 0))
+    began = time.monotonic()
+    rig.watchers.stop(began + 0.15)
+    assert time.monotonic() - began >= 0.15
+    monkeypatch.undo()
