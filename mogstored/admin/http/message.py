@@ -25,7 +25,6 @@ class Refused(Exception):
     """A request that cannot be answered; `status` says why."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(status)
         self.status = status
 
 
@@ -64,13 +63,15 @@ class Answer:
 class HeadReader:
     """Reads one request head that arrives in pieces."""
 
+    _keeps_alive: bool
+    """Set with the head's end."""
+
     def __init__(self) -> None:
         self._received = bytearray()
         self._parser: Any = httptools.HttpRequestParser(self)
         self._url = b""
         self._accept: list[str] = []
         self._is_whole = False
-        self._keeps_alive = False
         self._has_body = False
 
     @property

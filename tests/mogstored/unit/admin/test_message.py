@@ -106,6 +106,21 @@ def test_head_has_a_longest_length(in_pieces: bool) -> None:
     assert refused.value.status == 431
 
 
+@pytest.mark.parametrize("in_pieces", [True, False])
+def test_longest_head_has_32_kib(in_pieces: bool) -> None:
+    begin = b"GET / HTTP/1.1\r\nA: "
+    head = begin + b"x" * (32768 - len(begin))
+    for data, status in ((head + b"\r\n\r\n", None), (head + b"x\r\n\r\n", 431)):
+        reader = HeadReader()
+        pieces = [data[:-4], data[-4:]] if in_pieces else [data]
+        try:
+            assert [reader.feed(each) for each in pieces][-1] is not None
+            refused = None
+        except Refused as error:
+            refused = error.status
+        assert refused == status
+
+
 def test_answer_says_how_to_read_it() -> None:
     answer = Answer(405, "text/plain", b"no\n", {"Allow": "GET"})
     *lines, _, _ = answer.head(keep_alive=False).decode().split("\r\n")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import mogstored
 from mogpoll.backends import backend_name
-from mogstored.admin.metrics import HTTP_BUCKETS, PYTHON, node_families
+from mogstored.admin.metrics import HTTP_BUCKETS, known_states, node_families
+from mogstored.admin.sums import STATES
 from mogstored.admin.view import Usage
 from mogstored.observability.histogram import HTTP_BOUNDS_S
-from tests.support.snapshots import FACTS, histogram, serving_process, snapshot, view
+from tests.support.snapshots import FACTS, device, histogram, serving_process, snapshot, view
 
 SHOWN = view(
     snapshot(durations={"GET": histogram(1, HTTP_BOUNDS_S)}, access_log_dropped=11),
@@ -25,7 +28,12 @@ def test_values_of_the_node() -> None:
         for family in families
         for sample in family.samples
     } == {
-        ("mogstored_build_info", mogstored.__version__, PYTHON, backend_name()): 1,
+        (
+            "mogstored_build_info",
+            mogstored.__version__,
+            "{}.{}.{}".format(*sys.version_info),
+            backend_name(),
+        ): 1,
         ("mogstored_http_requests_total", "GET", "200"): 5,
         ("mogstored_http_requests_total", "GET", "404"): 2,
         ("mogstored_http_requests_total", "PUT", "201"): 1_234_567,
@@ -66,3 +74,8 @@ def test_durations_of_requests() -> None:
         (f"{name}_bucket", sum(state.counts[: index + 1])) for index in range(len(HTTP_BUCKETS))
     ]
     assert (count, seconds) == ((f"{name}_count", state.total), (f"{name}_sum", state.seconds))
+
+
+def test_state_of_another_version_is_shown_beside_those_that_are_known() -> None:
+    assert known_states(device(1, state="ok")) == STATES
+    assert known_states(device(1, state="new")) == (*STATES, "new")

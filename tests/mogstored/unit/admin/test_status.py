@@ -149,6 +149,14 @@ def test_times_of_a_scrub_that_are_not_known(times: tuple[float, float]) -> None
     assert (scrub["began_at"], scrub["ended_at"]) == (None, times[1] or None)
 
 
+def test_states_of_threads_that_are_not_counted() -> None:
+    threads = {("worker", "idle"): 1, ("other", "running"): 2}
+    assert describe(view(snapshot(threads=threads)))["threads"] == {
+        "worker": {"running": 0, "idle": 1},
+        "other": {"running": 2, "idle": 0},
+    }
+
+
 def test_clock_that_was_set_back_and_a_process_that_has_not_answered() -> None:
     process = serving_process(state="starting", started_at=None, answers=False, connections=0)
     early = view(snapshot(), time=FACTS.started_at - 5, processes=[process])

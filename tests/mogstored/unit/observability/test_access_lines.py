@@ -156,6 +156,8 @@ def test_combined_line_has_700_characters_of_a_text_or_its_beginning(
         (b"u" * 701, "u" * 116 + "..."),
         (b"\x01" * 116, "\x01" * 116),
         (b"\x01" * 117, "\x01" * 116 + "..."),
+        (b'"' + b"u" * 698, '"' + "u" * 698),
+        (b'"' + b"u" * 699, '"' + "u" * 115 + "..."),
     ],
 )
 def test_json_has_700_characters_of_a_text_or_its_beginning(text: bytes, shown: str) -> None:
@@ -208,6 +210,7 @@ def test_nginx_escapes() -> None:
     (line,) = access_format("combined")([exchange(head)])
     assert r'"GET /\xE9\x22\x5C\x7F\x09~ HTTP/1.1"' in line
     assert r'"a\x22b\x5C\x1B[2J\xFF"' in line
+    assert combined(b"GET /a\rb HTTP/1.1\r\n\r\n")["request"] == "GET /a\rb HTTP/1.1"
 
 
 def test_json_has_text_as_it_is_meant() -> None:

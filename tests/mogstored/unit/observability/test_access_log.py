@@ -398,14 +398,24 @@ class TestStdout:
 
     def test_writes_of_a_pipe_are_not_torn(self) -> None:
         """Each is at most what the system writes as a whole, and ends with a line."""
-        target = Target("-")
+        reader, writer = os.pipe()
+        with stdout_is(writer):
+            target = Target("-")
         target.sink.close()
-        target._message_bytes = 4096
-        lines = [f"{'x' * size}\n" for size in (10, 4000, 90, 4095, 1, 1, 4095)]
+        os.close(reader)
+        os.close(writer)
+        lines = [f"{'x' * size}\n" for size in (10, 4000, 90, 4095, 0, 1, 1, 4095)]
         messages = list(target.messages(lines))
         assert b"".join(each.content for each in messages) == "".join(lines).encode()
         assert all(len(each.content) <= 4096 for each in messages)
         assert sum(each.lines for each in messages) == len(lines)
+
+
+def test_writes_of_a_file_have_all_that_is_there(tmp_path: Path) -> None:
+    target = Target(str(tmp_path / "log"))
+    (message,) = target.messages(["x" * 4000 + "\n"] * 3)
+    assert (len(message.content), message.lines) == (3 * 4001, 3)
+    target.sink.close()
 
 
 class TestSyslog:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import Mock, call
 
 from mogpoll.threads import ThreadRefused
+from mogstored.observability import access_log_choice as module
 from mogstored.observability.access_log import AccessLog
 from mogstored.observability.access_log_choice import AccessLogChoice
 
@@ -36,3 +38,32 @@ def test_log_that_is_refused_a_thread_changes_nothing(
     assert choice.log is not None
     choice.stop()
     assert path.exists()
+
+
+def test_log_is_replaced_or_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Mock] = []
+
+    def make(destination: str, format_name: str) -> Mock:
+        made.append(Mock(settings=(destination, format_name), dropped=10 ** len(made)))
+        return made[-1]
+
+    monkeypatch.setattr(module, "AccessLog", make)
+    published: list[object] = []
+    choice = AccessLogChoice("/a", "combined", published.append)
+    choice.start()
+    choice.apply("/a", "combined")
+    (first,) = made
+    assert first.mock_calls == [call.start(), call.reopen()]
+    choice.apply("/a", "json")
+    _, second = made
+    assert [each.settings for each in made] == [("/a", "combined"), ("/a", "json")]
+    assert first.mock_calls[-1] == call.stop()
+    assert second.mock_calls == [call.start()]
+    choice.apply(None, "json")
+    assert second.mock_calls[-1] == call.stop()
+    assert published == [second, None]
+    choice.apply(None, "json")
+    choice.start()
+    choice.stop()
+    assert len(made) == 2
+    assert choice.count_dropped() == 11
