@@ -187,7 +187,4 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._stopping.wait(_LOOK_INTERVAL_S):
-            try:
-                self.look()
-            except Exception:
-                _log.exception("the look at the devices failed")
+            self.look()

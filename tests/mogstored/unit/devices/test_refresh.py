@@ -190,6 +190,64 @@ def test_device_that_answers_again_is_taken_back(
     assert caplog.records[-1].message.endswith("answers again")
 
 
+def test_docroot_that_hangs_is_in_the_log_once_and_answers_again(
+    service: Service,
+    begin: Begin,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "mogstored")
+    gate = threading.Event()
+
+    def scan(_relieve: object) -> list[Device]:
+        gate.wait()
+        return []
+
+    monkeypatch.setattr(KeyedJobs, "hung", lambda jobs: set(jobs._running.copy()))
+    monkeypatch.setattr(service.inventory, "scan", scan)
+    refresher = begin(service)
+    for _ in range(2):
+        refresher.start_first_round(10)
+    lines = [f"{record.levelname} {record.message}" for record in caplog.records]
+    gate.set()
+    path = service.docroot.path
+    assert lines == [f"WARNING {path} has not answered for 2 s, and is left out"]
+    wait_until(lambda: caplog.messages[1:] == [f"{path} answers again"], "it answers")
+
+
+@pytest.mark.parametrize(
+    ("took_s", "is_awaited", "rests"),
+    [(0.0, False, [0.0]), (0.0005, False, [0.001]), (5.0, False, [0.002]), (5.0, True, [])],
+)
+def test_thread_rests_after_each_device_unless_it_is_waited_for(
+    service: Service,
+    begin: Begin,
+    monkeypatch: pytest.MonkeyPatch,
+    took_s: float,
+    is_awaited: bool,
+    rests: list[float],
+) -> None:
+    service.add(1)
+    service.inventory.scan()
+    refresher = begin(service)
+    rested: list[float] = []
+    clock = iter([100.0, 100.0 + took_s])
+    monkeypatch.setattr(service.inventory, "refresh", mock.Mock())
+    monkeypatch.setattr(refresh, "time", mock.Mock(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(refresher._stopping, "wait", rested.append)
+    refresher._awaited = int(is_awaited)
+    refresher._refresh(service.inventory, service.devices.of(b"dev1"))
+    assert rested == pytest.approx(rests)
+
+
+def test_rounds_are_rested_in_again_after_one_that_was_waited_for(
+    service: Service, begin: Begin
+) -> None:
+    refresher = begin(service)
+    refresher.start_first_round(10)
+    assert refresher._awaited == 0
+
+
 def test_many_devices_hang_and_all_others_are_served(
     service: Service, begin: Begin, hangs: Hangs, impatient: None
 ) -> None:

@@ -51,7 +51,7 @@ def test_checks_that_fail_are_spaced_out_to_an_hour() -> None:
 
 def test_check_that_succeeds_ends_it() -> None:
     entry = after_check(ill(), "", NOW + 60)
-    assert (entry.standing, entry.since) == (Standing.OK, NOW + 60)
+    assert entry == Entry(since=NOW + 60, cause="a check succeeded", wait_s=60)
     assert not entry.is_due(NOW + 1e9)
 
 
@@ -66,12 +66,18 @@ def test_device_becomes_worse_but_never_better_by_errors() -> None:
     worse = fall_ill(ill(), Standing.DOWN, "20 read errors", NOW + 5)
     assert (worse.standing, worse.since) == (Standing.DOWN, NOW + 5)
     assert fall_ill(worse, Standing.NO_WRITES, "more", NOW + 6) == worse
+    later = fall_ill(after_check(ill(), "x", NOW), Standing.DOWN, "20 read errors", NOW)
+    assert (later.wait_s, later.check_at) == (120, NOW + 120), "it waits no shorter"
+    unchecked = fall_ill(order(Standing.NO_WRITES, NOW), Standing.DOWN, "errors", NOW)
+    assert (unchecked.wait_s, unchecked.is_by_operator) == (60, False)
 
 
 @pytest.mark.parametrize("standing", [Standing.NO_WRITES, Standing.DOWN])
 def test_what_the_operator_has_ordered_stays(standing: Standing) -> None:
     entry = order(standing, NOW)
-    assert entry.is_by_operator
+    assert entry == Entry(
+        standing=standing, cause="by the operator", since=NOW, is_by_operator=True
+    )
     assert not entry.is_due(NOW + 1e9)
     assert fall_ill(entry, standing, "errors", NOW + 1) == entry
 
@@ -83,11 +89,14 @@ def test_operator_may_ask_for_a_check_at_once() -> None:
     assert failed.standing is Standing.DOWN
     assert not failed.is_due(NOW + 1e9)
     assert after_check(asked, "", NOW).standing is Standing.OK
+    assert failed == replace(asked, check_at=None, last_check="sync: broken")
+    assert asked.check_at == 0.0
     assert ask_for_check(WELL) == WELL
 
 
 def test_operator_ends_it_and_what_was_learned() -> None:
     entry = order(Standing.OK, NOW)
+    assert entry == Entry(since=NOW, cause="by the operator")
     assert fall_ill(entry, Standing.DOWN, "errors", NOW + 1).wait_s == FIRST_WAIT_S
 
 
@@ -95,6 +104,13 @@ def test_clock_that_is_set_back_delays_no_check_for_long() -> None:
     entry = ill()
     assert entry.is_due(NOW - 1e8)
     assert not entry.is_due(NOW - LONGEST_WAIT_S + 61)
+    assert not entry.is_due(NOW - LONGEST_WAIT_S + 60)
+    assert entry.is_due(NOW - LONGEST_WAIT_S + 59)
+
+
+def test_wait_of_a_file_is_an_hour_at_most() -> None:
+    assert decode({"state": "down", "wait": 1e9}).wait_s == 3600
+    assert decode({"state": "down", "operator": 1}).is_by_operator is False
 
 
 @pytest.mark.parametrize(

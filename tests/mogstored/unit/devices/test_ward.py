@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,11 @@ from mogstored.check_disks.exercise import Result
 from mogstored.devices.device import Device, Devices
 from mogstored.devices.health import DeviceState
 from mogstored.devices.inventory import DeviceInventory
+from mogstored.devices.sickness import ward as ward_module
 from mogstored.devices.sickness.record import StandingRecord
-from mogstored.devices.sickness.standing import Standing, ask_for_check, order
+from mogstored.devices.sickness.standing import WELL, Entry, Standing, ask_for_check, order
 from mogstored.devices.sickness.symptoms import ErrorLimits
-from mogstored.devices.sickness.ward import Ward
+from mogstored.devices.sickness.ward import Ward, _log_change
 from mogstored.files.disk_errors import Attempt, DeviceDown
 from mogstored.files.state_dir import StateDir
 from tests.support.waiting import wait_until
@@ -262,6 +264,145 @@ def test_check_that_hangs_keeps_only_itself(
     assert sum(each.endswith("the check hangs") for each in caplog.messages) == 1
 
 
+WAITING = Entry(standing=Standing.NO_WRITES, cause="bad", since=5.0, wait_s=60.0, check_at=70.0)
+SOON = "the next check is in 60 s"
+DECIDED = "the operator decides what follows"
+
+
+@pytest.mark.parametrize(
+    ("before", "entry", "line"),
+    [
+        (
+            WELL,
+            WAITING,
+            "WARNING dev1 gets no new files: bad; PUT is answered with 507; " + SOON,
+        ),
+        (
+            WAITING,
+            order(Standing.DOWN, 9.0),
+            f"ERROR dev1 is down: by the operator; its requests are answered with 500; {DECIDED}",
+        ),
+        (
+            order(Standing.DOWN, 9.0),
+            order(Standing.OK, 9.5),
+            "INFO dev1 is used again: by the operator",
+        ),
+        (WAITING, WELL, "INFO dev1 is used again: its record has gone"),
+        (WELL, order(Standing.OK, 9.0), None),
+        (
+            WAITING,
+            replace(WAITING, last_check="sync: broken", check_at=1.0),
+            "WARNING dev1: the check failed at sync: broken; the next check is in 0 s",
+        ),
+        (
+            replace(WAITING, check_at=None),
+            replace(WAITING, check_at=None, last_check="sync: broken"),
+            f"WARNING dev1: the check failed at sync: broken; {DECIDED}",
+        ),
+        (WAITING, replace(WAITING, wait_s=90.0), None),
+        (
+            replace(WAITING, last_check="sync: broken"),
+            ask_for_check(replace(WAITING, last_check="sync: broken")),
+            None,
+        ),
+    ],
+)
+def test_changes_are_logged(
+    docroot: Docroot,
+    caplog: pytest.LogCaptureFixture,
+    before: Entry,
+    entry: Entry,
+    line: str | None,
+) -> None:
+    caplog.set_level(logging.DEBUG, "mogstored")
+    Path(docroot.path, "dev1").mkdir()
+    device = Devices(docroot, lambda _task: None).of(b"dev1")
+    device.enter_in(entry)
+    _log_change(device, before, entry, 10.0)
+    shown = [f"{each.levelname} {each.message}" for each in caplog.records]
+    assert shown == ([] if line is None else [line.replace("dev1", str(device))])
+    fields = {"device": "dev1", "path": str(device), "state": entry.standing.value}
+    assert all(fields.items() <= each.__dict__.items() for each in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("failed", "took_s", "failure"),
+    [
+        ("", 30.0, None),
+        ("", 30.6, "it took 31 s"),
+        ("sync", 31.0, "sync: broken"),
+    ],
+)
+def test_check_that_takes_long_has_failed(
+    docroot: Docroot,
+    record: StandingRecord,
+    monkeypatch: pytest.MonkeyPatch,
+    failed: str,
+    took_s: float,
+    failure: str | None,
+) -> None:
+    Path(docroot.path, "dev1").mkdir()
+    devices = Devices(docroot, lambda _task: None)
+    clock = iter([100.0, 100.0 + took_s])
+    monkeypatch.setattr(ward_module, "monotonic", lambda: next(clock))
+    checked = []
+
+    def exercise(path: str, size: int) -> Result:
+        checked.append((path, size))
+        return Result(size, failed=failed, reason="broken" if failed else "")
+
+    ward = Ward([(docroot, devices)], leads=True, exercise=exercise, clock=lambda: 70.0)
+    record.change({"dev1": lambda _: WAITING})
+    devices.of(b"dev1").enter_in(WAITING)
+    ward._check(ward._rooms[0], devices.of(b"dev1"))
+    assert checked == [(f"{docroot.path}/dev1", 1024 * 1024)]
+    entries = record.read()
+    assert entries is not None
+    entry = entries["dev1"]
+    if failure is None:
+        assert (entry.standing, entry.since) == (Standing.OK, 70.0)
+    else:
+        assert (entry.last_check, entry.check_at) == (failure, 190.0)
+
+
+def test_requests_that_wait_for_a_device_that_is_down_are_cancelled(
+    begin: Callable[..., Process], record: StandingRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, cancelled = begin(), []
+    monkeypatch.setattr(Device, "parked", lambda device: [device.name])
+    monkeypatch.setattr(Device, "cancel", lambda _, tasks: cancelled.append(tasks))
+    record.change({"dev1": lambda _: order(Standing.NO_WRITES, 1.0)})
+    process.await_state(DeviceState.NO_WRITES)
+    assert cancelled == []
+    record.change({"dev1": lambda _: order(Standing.DOWN, 2.0)})
+    process.await_state(DeviceState.DOWN)
+    wait_until(lambda: cancelled == [{b"dev1"}], "they are cancelled")
+
+
+def test_follower_leaves_log_checks_and_a_damaged_record_to_the_leader(
+    begin: Callable[..., Process],
+    docroot: Docroot,
+    record: StandingRecord,
+    now: list[float],
+    checks: Checks,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "mogstored")
+    process = begin(leads=False)
+    process.fail("write")
+    process.await_state(DeviceState.NO_WRITES)
+    now[0] += 60
+    (room,) = process.ward._rooms
+    path = Path(docroot.path, ".mogstored", "devices.json")
+    path.write_bytes(b"\0" * 100)
+    process.ward._follow(room)
+    assert room.stamp == record.stamp()
+    assert path.read_bytes() == b"\0" * 100
+    assert not process.device().takes_files
+    assert checks.count == 0
+    assert [each for each in caplog.messages if "devices.json" not in each] == []
+
+
 def test_operator_decides_over_a_check_under_way(
     begin: Callable[..., Process], checks: Checks, now: list[float], record: StandingRecord
 ) -> None:
@@ -308,6 +449,19 @@ def test_operator_ends_it(
     record.change({"dev1": lambda _: order(Standing.OK, now[0])})
     process.await_state(DeviceState.OK)
     assert checks.count == 0
+
+
+def test_thread_follows_until_it_is_stopped(
+    begin: Callable[..., Process], record: StandingRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ward_module, "_INTERVAL_S", 0.001)
+    process = begin()
+    record.change({"dev1": lambda _: order(Standing.DOWN, 1.0)})
+    wait_until(lambda: process.device().is_down, "the thread has looked")
+    process.ward.stop()
+    assert process.ward._thread is not None
+    assert not process.ward._thread.is_alive()
+    Ward([], leads=True).stop()
 
 
 def test_record_that_is_removed_ends_it(begin: Callable[..., Process], docroot: Docroot) -> None:

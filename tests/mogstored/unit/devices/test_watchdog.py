@@ -11,15 +11,16 @@ import pytest
 
 from mogstored.devices import watchdog
 from mogstored.devices.device import Device, Devices
-from mogstored.devices.health import HANGING_S
+from mogstored.devices.health import HANGING_S, Health, HeldSlots
 from mogstored.devices.shares import share_out
 from mogstored.devices.slots import READ
-from mogstored.devices.watchdog import MAX_REPLACED, SlotAllocator, Watchdog
+from mogstored.devices.watchdog import SlotAllocator, Watchdog
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mogstored.devices.slots import Parkable
     from mogstored.files.docroot import Docroot
 
 
@@ -167,10 +168,10 @@ def test_all_but_one_may_hang(build: Build, devices: int) -> None:
 
 
 def test_number_of_replaced_threads_is_limited(build: Build) -> None:
-    process = build(MAX_REPLACED * 2, 1)
-    process.enter(1, MAX_REPLACED * 2)
+    process = build(1000, 1)
+    process.enter(1, 1000)
     process.pass_time(HANGING_S)
-    assert process.size() == MAX_REPLACED * 3
+    assert process.size() == 1500
 
 
 def test_threads_go_when_the_device_goes_on(build: Build) -> None:
@@ -266,6 +267,83 @@ def test_thread_looks_by_itself_and_ends(build: Build) -> None:
     process.watch.start()
     wait_until(lambda: process.clients[-1].is_forgotten, "the client is forgotten")
     process.watch.stop()
+    assert process.watch._thread is not None
+    assert not process.watch._thread.is_alive()
+
+
+def test_watchdog_that_was_not_started_stops(build: Build) -> None:
+    process = build(10, 1)
+    process.watch.stop()
+    process.watch.start()
+    process.watch.stop()
+    assert process.watch._thread is not None
+    assert not process.watch._thread.is_alive(), "it has been stopped before"
+
+
+def test_clients_that_wait_are_probed_once_and_sent_what_comes_first(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = build(10, 1)
+    process.enter(1, 12)
+    one, other = process.clients[10:]
+    one.far.shutdown(socket.SHUT_WR)
+    probed: list[tuple[int, int]] = []
+    sent: list[set[Parkable]] = []
+    monkeypatch.setattr(watchdog, "probe_often", lambda *probe: probed.append(probe))
+    monkeypatch.setattr(Device, "send_ahead", lambda _, tasks: sent.append(tasks))
+    monkeypatch.setattr(watchdog, "sends_no_more", lambda fds: {*fds} & {one.fileno()})
+    process.watch.look()
+    assert (probed, sent) == ([], [set()])
+    for _ in range(2):
+        process.watch.look()
+        assert sorted(probed) == sorted([(one.fileno(), 15), (other.fileno(), 15)])
+    assert sent[1:] == [{one}, {one}]
+    # One that comes back waits anew.
+    process.device(1).cancel({one, other})
+    process.watch.look()
+    for task in (one, other):
+        task.has_slot = False
+        process.device(1).enter(task, has_nothing=True)
+    process.watch.look()
+    assert len(probed) == 2
+    process.watch.look()
+    assert len(probed) == 4
+
+
+def test_each_look_logs_what_was_left_out_and_what_has_changed(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(watchdog, "log_left_out", lambda: calls.append("left out"))
+    monkeypatch.setattr(Health, "log_change", lambda it: calls.append(it.path.split("/")[-1]))
+    build(10, 1).watch.look()
+    assert calls == ["dev1", "docroot", "left out"]
+
+
+def test_devices_that_hold_or_wait_are_busy(build: Build) -> None:
+    process = build(20, 3)
+    process.enter(1, 1)
+    busy = process.threads.busy()
+    assert [(device.label, load.held, load.waiting) for device, load in busy.items()] == [
+        ("dev1", 1, 0)
+    ]
+    process.device(1).leave(READ, 0.0)
+    assert process.threads.busy() == {}
+
+
+def test_device_that_moves_begins_its_time_anew(build: Build) -> None:
+    process = build(20, 2)
+    process.enter(1, 30)
+    process.pass_time(HANGING_S - 1)
+    process.device(1).leave(READ, 0.0)
+    process.pass_time(HANGING_S - 1)
+    assert not process.device(1).health.hangs()
+    process.pass_time(1)
+    assert process.device(1).health.held_slots == HeldSlots(10, 19)
+    for _ in range(29):
+        process.device(1).leave(READ, 0.0)
+    process.watch.look()
+    assert process.device(1).health.held_slots is None
 
 
 def test_slots_are_no_more_than_the_threads_that_the_system_allows(build: Build) -> None:
