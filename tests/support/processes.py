@@ -113,6 +113,17 @@ def clients_of_all(node: Node) -> Iterator[dict[int, Client]]:
         yield one_for_each_worker(node, connect)
 
 
+@contextmanager
+def one_client_each(node: Node) -> Iterator[list[Client]]:
+    """Connect to the node, and to each of its worker processes if it has any."""
+    if workers_of(node):
+        with clients_of_all(node) as clients:
+            yield list(clients.values())
+    else:
+        with Client(node.http) as client:
+            yield [client]
+
+
 def wait_for_the_end_of(processes: Sequence[psutil.Process]) -> None:
     """Wait for processes that are ending by themselves, children or not."""
     _, alive = psutil.wait_procs(processes, timeout=PATIENCE_S)

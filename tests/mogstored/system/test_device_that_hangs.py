@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.forms import FORMS
 from tests.support.http import Client, compose
-from tests.support.processes import clients_of_all, workers_of
+from tests.support.processes import one_client_each
 from tests.support.puts import put, traces
 from tests.support.sidechannel import manage
 from tests.support.slow_disk import node_with_slow_disk
@@ -66,17 +66,6 @@ def asking(node: Node, requests: Sequence[bytes]) -> Iterator[list[Client]]:
         for client, request in zip(clients, requests, strict=True):
             client.send(request)
         yield clients
-
-
-@contextmanager
-def one_client_each(node: Node) -> Iterator[list[Client]]:
-    """Connect to the node, and to each of its worker processes if it has any."""
-    if workers_of(node):
-        with clients_of_all(node) as clients:
-            yield list(clients.values())
-    else:
-        with Client(node.http) as client:
-            yield [client]
 
 
 @FORMS
