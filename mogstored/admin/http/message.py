@@ -108,10 +108,7 @@ class HeadReader:
         return self._request(), data[len(taken) :]
 
     def _request(self) -> Request:
-        try:
-            target = self._url.decode("ascii")
-        except UnicodeDecodeError:
-            raise Refused(400) from None
+        target = self._url.decode("latin-1")
         if target.lower().startswith("http://"):
             _, slash, path = target[len("http://") :].partition("/")
             target = slash + path or "/"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
 from mogstored.admin import process
-from mogstored.admin.control import DRAINING, NodeFacts
+from mogstored.admin.control import DRAINING, NodeFacts, ServingProcess
+from mogstored.admin.http.message import Request
+from mogstored.log.bounded_writer import FlushResult
+from mogstored.observability.frames import frame
+from mogstored.observer import REQUEST
 from tests.support.admin_rig import AdminRig, admin_rig
 from tests.support.http import Client, compose
 from tests.support.snapshots import FACTS, snapshot
@@ -227,3 +234,111 @@ def test_control_channel_takes_descriptors_in_order() -> None:
         workers = status(rig)["workers"]
         assert [each["pid"] for each in workers] == [2000 + number for number in range(30)]
         assert all(each["answers"] for each in workers)
+
+
+class TestTimes:
+    """Of an admin process whose loop the test plays; the clock is the test's."""
+
+    @pytest.fixture
+    def now(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        now = [1000.0]
+        monkeypatch.setattr(process, "monotonic", lambda: now[0])
+        return now
+
+    @pytest.fixture
+    def admin(self, now: list[float]) -> Iterator[Any]:
+        assert now
+        rig = AdminRig()
+        rig.admin._facts = FACTS
+        yield rig.admin
+        rig.admin._release()
+        rig.control.close()
+
+    def after(self, admin: Any, now: list[float], seconds: float) -> float | None:
+        """Let time pass; return how long the process waits then at most."""
+        now[0] += seconds
+        admin._act_on_time()
+        waits: float | None = admin._timeout_s()
+        return None if waits is None else round(waits, 3)
+
+    def test_round_has_half_a_second_and_the_next_begins_later(
+        self, admin: Any, now: list[float]
+    ) -> None:
+        assert self.after(admin, now, 0.0) is None
+        near, far = socket.socketpair()
+        with near, far:
+            admin._introduce(ServingProcess(0, 1001), near)
+            session = Mock(is_last=False, deadline=0.0)
+            request = Request("GET", "/metrics", "", keep_alive=True)
+            admin._take(session, request)
+            assert session.is_last is False
+            assert self.after(admin, now, 0.0) == 0.5
+            assert far.recv(9) == REQUEST
+            admin._take(session, request)
+            assert self.after(admin, now, 0.49) == 0.01
+            # Nothing was answered: the round ends, and the next begins.
+            assert self.after(admin, now, 0.01) == 0.5
+            assert far.recv(9) == REQUEST
+            far.sendall(2 * frame(snapshot().encode()))
+            admin._receive(admin._sources.channels[0])
+            admin._take(session, request)
+            assert self.after(admin, now, 0.02) == 0.08
+            assert self.after(admin, now, 0.08) == 0.5
+            admin._sources.drop(admin._sources.channels[0])
+
+    def test_utilization_is_sampled_while_somebody_looks(
+        self, admin: Any, now: list[float]
+    ) -> None:
+        admin._take(Mock(), Request("GET", "/", "", keep_alive=True))
+        assert self.after(admin, now, 0.0) == 1.0
+        assert admin._round_until is None
+        assert self.after(admin, now, 0.25) == 0.75
+        assert self.after(admin, now, 0.75) == 0.5
+        assert self.after(admin, now, 0.0) == 1.0
+        assert self.after(admin, now, 58.5) == 0.5
+        assert self.after(admin, now, 0.0) == 1.0
+        assert self.after(admin, now, 0.5) is None
+        assert self.after(admin, now, 5.0) is None
+
+    def test_lines_of_the_log_are_offered_again(self, admin: Any, now: list[float]) -> None:
+        admin._log = log = Mock()
+        admin._flush_later()
+        log.flush.return_value = FlushResult.FULL
+        assert self.after(admin, now, 0.25) == 0.25
+        assert not log.flush.called
+        assert self.after(admin, now, 0.25) == 0.5
+        log.flush.return_value = FlushResult.DONE
+        assert self.after(admin, now, 0.5) is None
+        assert log.flush.call_count == 2
+
+    def test_listener_rests_when_descriptors_have_run_out(
+        self, admin: Any, now: list[float], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        listener = Mock()
+        admin._accept_or_not()
+        assert admin._accepts
+        listener.accept.side_effect = OSError(errno.EMFILE, "none left")
+        admin._accept(listener)
+        admin._accept_or_not()
+        assert (admin._accepts, admin._timeout_s()) == (False, pytest.approx(0.1))
+        assert caplog.messages == ["admin listener: accept failed: none left (EMFILE)"]
+        now[0] += 0.11
+        admin._accept_or_not()
+        assert admin._accepts
+        listener.accept.side_effect = [OSError(errno.ECONNABORTED, "gone"), BlockingIOError]
+        admin._accept(listener)
+        assert listener.accept.call_count == 3
+        assert len(caplog.messages) == 1
+
+    def test_idle_clients_of_a_succeeded_node_have_a_second(
+        self, admin: Any, now: list[float]
+    ) -> None:
+        idle, soon = Mock(is_idle=True, deadline=2000.0), Mock(is_idle=True, deadline=1000.5)
+        busy = Mock(is_idle=False, is_awaiting=False, deadline=2000.0)
+        admin.sessions = dict.fromkeys((idle, soon, busy), 0)
+        admin._accept_or_not()
+        admin._stop_accepting()
+        assert [each.deadline for each in admin.sessions] == [1001.0, 1000.5, 2000.0]
+        assert all(each.is_last for each in admin.sessions)
+        assert admin._listeners == []
+        assert not admin._accepts

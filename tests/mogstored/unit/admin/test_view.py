@@ -6,11 +6,14 @@ import os
 
 import pytest
 
-from mogstored.admin.control import DRAINING, STARTING, ListenerFacts
-from mogstored.admin.sources import Sources
+from mogstored.admin import view as module
+from mogstored.admin.control import DRAINING, SERVING, STARTING, ListenerFacts
+from mogstored.admin.sources import Channel, Sources
 from mogstored.admin.status import describe
-from mogstored.admin.view import HISTORY_S, SILENCE_S, History, NodeView, look
+from mogstored.admin.view import SILENCE_S, History, NodeView, Usage, look, measure
 from mogstored.observability.snapshot import DeviceSnapshot
+from mogstored.rlimits import max_open_files
+from tests.support.admin_rig import Serving
 from tests.support.snapshots import FACTS, NOTHING, device, serving_process, snapshot, view
 
 
@@ -72,11 +75,11 @@ def test_utilization_is_kept_by_the_second() -> None:
 
 def test_utilization_is_kept_for_a_minute() -> None:
     history = History()
-    for second in range(2 * HISTORY_S):
+    for second in range(120):
         history.note([device(1, utilization=float(second))], second)
-    assert history.ratios(device(1)) == [float(each) for each in range(HISTORY_S, 2 * HISTORY_S)]
+    assert history.ratios(device(1)) == [float(each) for each in range(60, 120)]
     history.note([device(1, utilization=1.0)], 10**6)
-    assert history.ratios(device(1)) == [None] * (HISTORY_S - 1) + [1.0]
+    assert history.ratios(device(1)) == [None] * 59 + [1.0]
 
 
 def test_clock_that_is_set_back_loses_nothing() -> None:
@@ -124,6 +127,45 @@ def test_name_that_is_no_text_is_shown_all_the_same() -> None:
 
 
 def test_processes_that_have_ended_take_nothing() -> None:
-    shown = look(FACTS._replace(pid=2**22 + 1), FixedSources(), History())
+    gone = 2**22 + 1
+    shown = look(FACTS._replace(pid=gone), FixedSources(), History())
     assert shown.usage.open_files > 0, "this process"
-    assert shown.max_open_files > 0
+    assert shown.max_open_files == 2 * max_open_files()
+    assert measure(gone) == Usage()
+
+
+@pytest.mark.parametrize(("leader", "processes"), [(os.getppid(), 3), (os.getpid(), 2)])
+def test_usage_is_that_of_all_processes(
+    monkeypatch: pytest.MonkeyPatch, leader: int, processes: int
+) -> None:
+    """This one, one that serves, and the leading one, which may be the one that serves."""
+    sources, now = Sources(), [1000.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "measure", lambda pid: Usage(1.0, 10, 100, 1000))
+    monkeypatch.setattr(module, "_measure_self", lambda: Usage(5.0, 50, 500, 5000))
+    serving = Serving(2, os.getpid())
+    with serving.near:
+        channel = Channel(2, os.getpid(), serving.near)
+        channel.answered_at = 993.0
+        channel.cpu_s = 1.5
+        sources.add(channel)
+        sources.ended_cpu_s, sources.own_cpu_s = 0.25, 4.0
+        shown = look(FACTS._replace(pid=leader), sources, History())
+        (process,) = shown.processes
+        assert (process.number, process.pid, process.state) == (2, os.getpid(), STARTING)
+        assert (process.started_at, process.connections, process.answers) == (None, 0, False)
+        # The time of a processor never falls.
+        assert (process.silent_s, process.usage) == (7.0, Usage(1.5, 10, 100, 1000))
+        others = processes - 2
+        assert shown.usage == Usage(
+            0.25 + 5.0 + 1.5 + others, 60 + 10 * others, 600 + 100 * others, 6000 + 1000 * others
+        )
+        assert shown.max_open_files == processes * max_open_files()
+        assert sources.own_cpu_s == 5.0
+        channel.ask()
+        assert look(FACTS, sources, History()).processes[0].answers is False
+        serving.end()
+        channel.receive()
+        process = look(FACTS, sources, History()).processes[0]
+        assert (process.started_at, process.state) == (serving.counters.started_at, SERVING)
+        assert (process.connections, process.answers) == (4, True)

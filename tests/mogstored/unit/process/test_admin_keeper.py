@@ -331,3 +331,50 @@ def test_stop_ends_the_process(keeper: AdminKeeper, spawner: FakeSpawner) -> Non
     assert spawner.is_released
     keeper.advance()
     assert len(spawner.controls) == 1
+
+
+def test_times_between_starts_and_checks(
+    spawner: FakeSpawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    keeper = AdminKeeper(spawner, FACTS)
+
+    def after(at: float) -> tuple[int, float | None]:
+        """Return how many were started by then, and in how long it looks again."""
+        now[0] = at
+        keeper.advance()
+        return len(spawner.controls), keeper.interval_s
+
+    spawner.fail = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    keeper.start()
+    assert keeper.interval_s == 10.0
+    spawner.fail = None
+    assert after(1009.75) == (0, 0.25)
+    assert after(1010.0) == (1, None)
+    spawner.end = "exited with status 1"
+    assert after(1010.25) == (1, 0.75)
+    assert after(1011.0) == (2, None)
+    spawner.is_blind = True
+    assert keeper.interval_s == 1.0
+    now[0] += 5
+    assert keeper.interval_s == 0.0
+    assert after(1016.0) == (2, 1.0)
+    # One that ran long is replaced at once.
+    spawner.end = "exited with status 1"
+    assert after(1016.5)[0] == 3
+    keeper.disown()
+
+
+def test_end_is_seen_though_the_admin_process_is_not_looked_at(
+    keeper: AdminKeeper, spawner: FakeSpawner
+) -> None:
+    keeper.start()
+    opened_ = [opened(keeper) for _ in range(2)]
+    for number, ends in enumerate(opened_):
+        keeper.add(ServingProcess(number, 1001 + number), ends.ours)
+    keeper.remove(1001)
+    assert [ends.ours.fileno() == -1 for ends in opened_] == [True, False]
+    opened_[1].close()
+    opened_[0].close()
+    assert [each.fileno() for ends in opened_ for each in ends] == [-1] * 4

@@ -162,6 +162,7 @@ def test_only_what_is_due_is_started(rig: Rig, monkeypatch: pytest.MonkeyPatch) 
     fork.assert_called_once_with(1)
     assert rig.slot(1).worker is worker
     assert rig.due() == [None, None]
+    assert rig.slot(1).starts == 1
     assert rig.lifecycle.signals.flusher.add.mock_calls == [call(worker.ipc)]
     assert not rig.lifecycle.admin.update.called, "nothing was replaced"
 
@@ -238,6 +239,7 @@ def test_start_that_fails_ends_the_node(
 ) -> None:
     rig.work(0)
     rig.end(0, 3)
+    assert rig.slot(0).failures == 1
     assert rig.master._is_stopping
     assert rig.due() == [None, None]
     monkeypatch.setattr(module, "run_loop", Mock())
@@ -390,8 +392,11 @@ def test_clients_that_are_left_are_shown_while_the_node_stops(rig: Rig) -> None:
     rig.say(0, Kind.CLIENTS, b"2")
     assert not rig.lifecycle.notifier.draining.called
     rig.master._stop()
+    rig.say(0, Kind.CLIENTS, b"1")
+    rig.lifecycle.notifier.draining.assert_called_once_with(1)
+    rig.lifecycle.notifier.draining.reset_mock()
     rig.say(1, Kind.CLIENTS, b"40")
-    rig.lifecycle.notifier.draining.assert_called_once_with(42)
+    rig.lifecycle.notifier.draining.assert_called_once_with(41)
 
 
 def test_demand_of_the_others_reaches_the_first(rig: Rig) -> None:
