@@ -15,11 +15,17 @@ from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 
+from mogpoll.system.limits.threads import name_limit
 from mogstored.check_disks.exercise import STEPS, Result, exercise
+from mogstored.log.printable import reason
 
 _MAX_FDS = 65536
 
 Exercise = Callable[[str, int, Callable[[str, int], None]], Result]
+
+
+class NoProcess(Exception):
+    """The system refuses a process for a check; the message says why."""
 
 
 def check_apart(
@@ -30,12 +36,23 @@ def check_apart(
     in_parallel: bool = False,
     exercise: Exercise = exercise,
 ) -> Iterator[tuple[Path, Result]]:
-    """Check devices, one after the other or all at once; yield each result when it is there."""
+    """Check devices, one after the other or all at once; yield each result when it is there.
+
+    Those that the system has no process for wait until another check has ended.
+
+    **Raises:** `NoProcess` if it has none for a single check.
+    """
     waiting = list(directories)
     with selectors.DefaultSelector() as selector:
         while waiting or selector.get_map():
             while waiting and (in_parallel or not selector.get_map()):
-                check = _Check(waiting.pop(0), size, exercise)
+                try:
+                    check = _Check(waiting[0], size, exercise)
+                except OSError as error:
+                    if selector.get_map():
+                        break
+                    raise NoProcess(name_limit() or reason(error)) from None
+                del waiting[0]
                 selector.register(check.fd, selectors.EVENT_READ, check)
             checks: list[_Check] = [key.data for key in selector.get_map().values()]
             left_s = min(check.heard_at for check in checks) + timeout_s - monotonic()
@@ -62,10 +79,15 @@ class _Check:
         self._size = size
         self._step = STEPS[0]
         self._rest = b""
-        self._pid: int | None = os.fork()
-        if not self._pid:
-            _run(directory, size, exercise, writer)
-        os.close(writer)
+        try:
+            self._pid: int | None = os.fork()
+            if not self._pid:
+                _run(directory, size, exercise, writer)
+        except OSError:
+            os.close(self.fd)
+            raise
+        finally:
+            os.close(writer)
 
     def read(self) -> None:
         """Take what the process has reported."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mogstored.check_disks.apart import check_apart
+from mogstored.check_disks.apart import NoProcess, check_apart
 from mogstored.check_disks.arguments import Options, parse
 from mogstored.check_disks.exercise import STEPS, Result
 from mogstored.check_disks.parser import EX_USAGE
@@ -32,7 +32,11 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     if not devices:
         print(printable(f"{prog}: {options.docroot} has no device"), file=sys.stderr)
         return 1
-    return _check(options, devices)
+    try:
+        return _check(options, devices)
+    except NoProcess as error:
+        print(f"{prog}: cannot start a check: {error}", file=sys.stderr)
+        return 1
 
 
 def find_devices(docroot: str, names: Iterable[str]) -> list[Path]:
@@ -66,7 +70,8 @@ def _check(options: Options, devices: Sequence[Path]) -> int:
             print(_as_line(directory.name, result), flush=True)
     if options.json:
         ordered = [results[directory.name] for directory in devices]
-        print(json.dumps({"schema": 1, "docroot": options.docroot, "devices": ordered}, indent=1))
+        docroot = printable(options.docroot)
+        print(json.dumps({"schema": 1, "docroot": docroot, "devices": ordered}, indent=1))
     return 0 if is_whole else 1
 
 
@@ -92,7 +97,7 @@ def _as_json(directory: Path, result: Result) -> dict[str, object]:
     }
     return {
         "device": directory.name,
-        "path": str(directory),
+        "path": printable(str(directory)),
         "ok": not result.failed,
         "failed": result.failed or None,
         "reason": result.reason or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from pathlib import Path
@@ -11,7 +12,7 @@ import psutil
 import pytest
 
 from mogstored.check_disks import apart
-from mogstored.check_disks.apart import check_apart
+from mogstored.check_disks.apart import NoProcess, check_apart
 from mogstored.check_disks.exercise import Result
 from tests.support.waiting import PATIENCE_S
 
@@ -170,3 +171,44 @@ def test_check_that_was_given_up_ends_when_its_disk_answers(tmp_path: Path) -> N
     os.close(os.open(tmp_path / "fifo", os.O_WRONLY))
     assert os.waitpid(child.pid, 0)[1] == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cleaned", "fifo"]
+
+
+@pytest.mark.parametrize("in_parallel", [False, True])
+def test_check_that_is_refused_a_process_waits_for_another_one(
+    monkeypatch: pytest.MonkeyPatch, *, in_parallel: bool
+) -> None:
+    """With room for a single process, all devices are checked, one after the other."""
+    running: set[int] = set()
+    fork, waitpid = os.fork, os.waitpid
+
+    def fork_one() -> int:
+        if running:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        running.add(pid := fork())
+        return pid
+
+    def wait_for(pid: int, options: int) -> tuple[int, int]:
+        running.discard(pid)
+        return waitpid(pid, options)
+
+    monkeypatch.setattr(os, "fork", fork_one)
+    monkeypatch.setattr(os, "waitpid", wait_for)
+    found = check_apart(
+        DEVICES,
+        7,
+        PATIENCE_S,
+        in_parallel=in_parallel,
+        exercise=lambda _directory, size, _note: Result(size),
+    )
+    assert [directory for directory, _ in found] == DEVICES
+
+
+def test_no_process_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", refuse)
+    before = len(os.listdir("/dev/fd"))
+    with pytest.raises(NoProcess, match=r"\(EAGAIN\)|is [0-9]"):
+        next(check_apart(DEVICES, 7, PATIENCE_S))
+    assert len(os.listdir("/dev/fd")) == before
