@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 from array import array
 from collections import Counter
@@ -18,6 +17,7 @@ from mogstored.admin import sums
 from mogstored.admin.control import DRAINING, SERVING, STARTING, NodeFacts
 from mogstored.admin.sources import Sources
 from mogstored.admin.sums import DeviceKey
+from mogstored.log.printable import printable
 from mogstored.observability.snapshot import DeviceSnapshot, ProcessSnapshot
 from mogstored.rlimits import max_open_files
 
@@ -214,14 +214,14 @@ def look(facts: NodeFacts, sources: Sources, history: History) -> NodeView:
 
 def _with_text(total: ProcessSnapshot) -> ProcessSnapshot:
     """Replace bytes of names that are no text, which Python keeps as lone surrogates."""
-    if all(each.path.isascii() and each.source.isascii() for each in total.devices):
+    if all(each.path.isprintable() and each.source.isprintable() for each in total.devices):
         return total
     return total._replace(
         devices=tuple(
             each._replace(
-                docroot=_as_text(each.docroot),
-                path=_as_text(each.path),
-                source=_as_text(each.source),
+                docroot=printable(each.docroot),
+                path=printable(each.path),
+                source=printable(each.source),
             )
             for each in total.devices
         )
@@ -232,14 +232,10 @@ def _facts_with_text(facts: NodeFacts) -> NodeFacts:
     """As `_with_text`."""
     return facts._replace(
         listeners=tuple(
-            each if each.docroot is None else each._replace(docroot=_as_text(each.docroot))
+            each if each.docroot is None else each._replace(docroot=printable(each.docroot))
             for each in facts.listeners
         )
     )
-
-
-def _as_text(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def measure(pid: int) -> Usage:

@@ -87,4 +87,5 @@ def _as_table(entries: Mapping[str, Entry]) -> str:
 
 def _as_json(options: Options, entries: Mapping[str, Entry]) -> str:
     devices = [{"device": name, **entry.encode()} for name, entry in entries.items()]
-    return json.dumps({"schema": 1, "docroot": options.docroot, "devices": devices}, indent=1)
+    docroot = printable(options.docroot)
+    return json.dumps({"schema": 1, "docroot": docroot, "devices": devices}, indent=1)

@@ -92,3 +92,14 @@ def test_log_of_a_node(docroot: Path, format_name: str) -> None:
         line = node.wait_for_log("is not mounted")
     message = json.loads(line)["message"] if format_name == "json" else line
     assert f"/{SHOWN}/dev1 is not mounted" in message
+
+
+@pytest.mark.parametrize("command", ["check-disks", "device"])
+def test_json_of_a_command(docroot: Path, command: str) -> None:
+    ended = run([command, "--json", str(docroot)], env=STRICT)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found["docroot"] == f"{docroot.parent}/{SHOWN}"
+    assert all(
+        text.isprintable() for device in found["devices"] for text in map(str, device.values())
+    )
