@@ -130,10 +130,10 @@ class Server:
         self._slot_allocator = SlotAllocator(
             threads, devices, self._resize_pool, lambda: self._pool.size - _RESERVE, most
         )
-        self._watchdog = Watchdog(self._slot_allocator)
         self._clients = Clients(self._pool)
         self._lingering = LingeringClose(self._pool, LINGER_S)
         self._time_outs = TimeOuts(self._pool)
+        self._watchdog = Watchdog(self._slot_allocator, self._time_outs.start_missing)
         self._watchers = Watchers(self._pool, hooks.feed)
         self._error_limits = ErrorLimits()
         self._fsck_queue = FsckQueue(self._pool.resume)

@@ -62,11 +62,16 @@ class TimeOuts:
                 self._thread = start_thread(self._run, "time-outs", lasting=True)
 
     def apply(self, limits: TimeLimits) -> None:
-        """Use other limits from now on; if the system has no thread for them, the log says so."""
+        """Use other limits from now on, or as soon as the system has a thread for them."""
         with self._changed:
             self._limits = limits
             self._changed.notify()
-            if self._runs and self._thread is None and limits.shortest() is not None:
+        self.start_missing()
+
+    def start_missing(self) -> None:
+        """Start the thread if it is needed and the system has refused it; called once a second."""
+        with self._changed:
+            if self._runs and self._thread is None and self._limits.shortest() is not None:
                 self._thread = try_start_thread(self._run, "time-outs", lasting=True)
 
     def stop(self) -> None:

@@ -137,13 +137,16 @@ class SlotAllocator:
 
 
 class Watchdog:
-    """The thread that looks once a second.
+    """The thread that looks once a second, and calls `also`.
 
     **Threads:** started and stopped by the main one.
     """
 
-    def __init__(self, allocator: SlotAllocator) -> None:
+    def __init__(
+        self, allocator: SlotAllocator, also: Callable[[], object] = lambda: None
+    ) -> None:
         self._allocator = allocator
+        self._also = also
         # The requests that waited at the last look, and those of them that are probed.
         self._seen: set[Parkable] = set()
         self._probed: set[Parkable] = set()
@@ -188,3 +191,4 @@ class Watchdog:
     def _run(self) -> None:
         while not self._stopping.wait(_LOOK_INTERVAL_S):
             self.look()
+            self._also()

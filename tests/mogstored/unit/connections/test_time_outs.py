@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from mogstored.connections import time_outs
+from mogstored.connections import time_outs as module
 from mogstored.connections.time_limits import TimeLimits, Wait
 from mogstored.connections.time_outs import TimeOuts
 from tests.support.sockets import fill, tcp_pair
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +61,7 @@ class Pool:
 
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[socket.socket, socket.socket]]:
-    monkeypatch.setattr(time_outs, "monotonic", lambda: NOW)
+    monkeypatch.setattr(module, "monotonic", lambda: NOW)
     with tcp_pair() as pair:
         yield pair
 
@@ -145,6 +147,26 @@ def test_head_that_trickles_is_not_silent_but_late(
     assert sweep(Pool(waiting), header_s=5) == 1
 
 
+def test_thread_that_is_refused_at_a_reload_is_started_later(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Waiting(Wait.IDLE, ends[0], NOW - 100)
+    time_outs = TimeOuts(cast("WorkerPool[Connection, Buffers]", Pool(late)))
+    time_outs.start()
+    with monkeypatch.context() as short:
+        short.setattr(module, "try_start_thread", lambda *_args, **_named: None)
+        time_outs.apply(TimeLimits(keepalive_s=1))
+        time_outs.start_missing()
+    before = threading.active_count()
+    for _ in range(2):
+        time_outs.start_missing()
+        assert threading.active_count() == before + 1
+    wait_until(lambda: late.ended, "the sweep ends what is late")
+    time_outs.stop()
+    time_outs.start_missing()
+    assert threading.active_count() == before
+
+
 def test_what_has_no_limit(ends: tuple[socket.socket, socket.socket]) -> None:
     waiting = Waiting(None, ends[0], 0.0)
     assert sweep(Pool(waiting), header_s=5, body_s=5, send_s=5, keepalive_s=5) == 0
@@ -170,7 +192,7 @@ def test_idle_client_that_reads_its_answer_has_more_time(
     limits: dict[str, int],
     is_late: bool,
 ) -> None:
-    monkeypatch.setattr(time_outs, "undelivered", lambda _sock: 1)
+    monkeypatch.setattr(module, "undelivered", lambda _sock: 1)
     waiting = Waiting(Wait.IDLE, ends[0], NOW - silent_s)
     sweep(Pool(waiting), keepalive_s=5, **limits)
     assert bool(waiting.ended) is is_late
