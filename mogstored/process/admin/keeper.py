@@ -232,25 +232,31 @@ class AdminKeeper:
         self._drop_control()
 
     def _start(self, spawner: Spawner) -> None:
-        self._due_at = None
         self._started_at = monotonic()
+        # It has to be tried again unless all of this succeeds: memory may run out anywhere.
+        self._due_at = self._started_at + _RETRY_S
         try:
             near, far = socket.socketpair()
             with far:
                 self._control = ControlWriter(near)
                 spawner.start(far)
+            self._check_at = monotonic() + _CHECK_S
+            for process in self._channels:
+                self._renew(process)
+            self.update(lambda facts: facts)
         except OSError as error:
             self._drop_control()
             if error.errno is None or error.errno == errno.EPIPE:
                 _log.error("no admin process: %s", error)
+                self._due_at = None
                 return
             _log.error("cannot start the admin process: %s", reason(error))
-            self._due_at = monotonic() + _RETRY_S
-            return
-        self._check_at = monotonic() + _CHECK_S
-        for process in self._channels:
-            self._renew(process)
-        self.update(lambda facts: facts)
+        except BaseException:
+            # One that has started ends with its channel.
+            self._drop_control()
+            raise
+        else:
+            self._due_at = None
 
     def _renew(self, process: ServingProcess) -> None:
         """Give a serving process a new channel: the old one may be full of half an answer."""

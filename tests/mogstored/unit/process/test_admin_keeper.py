@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mogstored.admin.control import ControlReader, NodeFacts, ServingProcess
+from mogstored.admin.control import ControlReader, ControlWriter, NodeFacts, ServingProcess
 from mogstored.observability.frames import LENGTH
 from mogstored.observability.snapshot import ProcessSnapshot
 from mogstored.observer import REQUEST, Observer
@@ -296,6 +296,28 @@ def test_process_that_cannot_be_started(
     spawner.fail = None
     keeper.advance()
     assert len(spawner.controls) == int(is_retried)
+
+
+@pytest.mark.parametrize("when", ["start", "send_facts"])
+def test_process_that_memory_does_not_suffice_for_is_started_later(
+    keeper: AdminKeeper, spawner: FakeSpawner, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    def run_out(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as short:
+        short.setattr(spawner if when == "start" else ControlWriter, when, run_out)
+        with pytest.raises(MemoryError):
+            keeper.start()
+    for control in spawner.controls:
+        list(control.receive())
+        assert control.is_over, "nothing is half made"
+    before = len(spawner.controls)
+    keeper.advance()
+    assert len(spawner.controls) == before + 1
+    assert spawner.received() == [FACTS]
+    keeper.advance()
+    assert len(spawner.controls) == before + 1
 
 
 def test_process_that_does_not_read_is_let_go(
