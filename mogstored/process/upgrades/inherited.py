@@ -69,6 +69,7 @@ class Inherited:
         sock = _as_listener(fd)
         addr = describe(sock)
         if addr in self._sockets:
+            sock.close()
             raise ConfigError(f"descriptor {fd} is a second socket that listens on {addr}")
         self._sockets[addr] = sock
 
@@ -171,5 +172,6 @@ def _as_listener(fd: int) -> socket.socket:
         and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     )
     if not is_listening:
+        sock.close()
         raise ConfigError(f"descriptor {fd} is not a socket that listens for TCP connections")
     return sock

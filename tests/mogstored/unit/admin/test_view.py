@@ -134,7 +134,9 @@ def test_processes_that_have_ended_take_nothing() -> None:
     assert measure(gone) == Usage()
 
 
-@pytest.mark.parametrize(("leader", "processes"), [(os.getppid(), 3), (os.getpid(), 2)])
+@pytest.mark.parametrize(
+    ("leader", "processes"), [(os.getppid(), 3), (os.getpid(), 2)], ids=["another", "the same"]
+)
 def test_usage_is_that_of_all_processes(
     monkeypatch: pytest.MonkeyPatch, leader: int, processes: int
 ) -> None:
