@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 
 _NEIGHBOURS: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Lt: ("<", "<="),
@@ -236,7 +237,8 @@ def _expressions(node: ast.stmt | ast.keyword | ast.comprehension) -> Iterator[a
 
 
 def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+    """Say whether it is a docstring, or the `...` of a protocol, which is never called."""
+    return isinstance(node, ast.Constant) and isinstance(node.value, (str, EllipsisType))
 
 
 def _is_for_types(node: ast.stmt) -> bool:

@@ -13,7 +13,7 @@ from mogpoll.system import attributes
 from mogpoll.system.attributes import get_attribute, remove_attribute, set_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 NO_ATTRIBUTE = 87
@@ -104,5 +104,24 @@ def test_system_without_the_calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     try:
         with pytest.raises(OSError, match=os.strerror(errno.EOPNOTSUPP)):
             set_attribute(fd, "a.name", b"")
+        for call in (get_attribute, remove_attribute):
+            with pytest.raises(OSError, match=os.strerror(errno.EOPNOTSUPP)):
+                call(fd, "a.name")
     finally:
         os.close(fd)
+
+
+@pytest.mark.skipif(not attributes._ON_LINUX, reason="calls of Linux")
+@pytest.mark.parametrize("call", [get_attribute, remove_attribute])
+def test_descriptor_that_is_closed(call: Callable[[int, str], object]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.close(writer)
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        call(reader, "a.name")
+
+
+def test_largest_value(fd: int) -> None:
+    value = bytes(range(250)) * 4
+    set_attribute(fd, "a.name", value)
+    assert get_attribute(fd, "a.name") == value

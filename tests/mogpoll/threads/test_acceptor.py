@@ -32,7 +32,7 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mogpoll.acceptor import AcceptCallback
+    from mogpoll.acceptor import AcceptCallback, PressureCallback
 
 
 # What is passed on
@@ -230,6 +230,23 @@ def test_n30_pressure_is_survived_without_relief(
     ScriptedAccept(monkeypatch, [errno.EMFILE] * 2)
     with accepting(listener, sink.take), connect(listener):
         sink.wait_for(1)
+
+
+@pytest.mark.parametrize(
+    ("relieve", "pauses"),
+    [(None, [0.05]), (lambda _error: False, [0.05]), (lambda _error: True, [])],
+)
+def test_n30_thread_pauses_where_pressure_was_not_relieved(
+    listener: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    relieve: PressureCallback | None,
+    pauses: list[float],
+) -> None:
+    made = Acceptor(listener, close, on_pressure=relieve)
+    paused: list[float] = []
+    monkeypatch.setattr(made._resumed, "wait", paused.append)
+    assert made._survives(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+    assert paused == pauses
 
 
 def test_n30_relief_that_fails_is_logged_and_survived(

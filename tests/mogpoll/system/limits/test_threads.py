@@ -51,8 +51,12 @@ def test_cgroup_without_a_limit_is_not_named(files: dict[str, str]) -> None:
 
 
 def test_limit_of_the_system_is_named(files: dict[str, str]) -> None:
-    files["/proc/sys/kernel/threads-max"] = "80\n"
-    assert name_limit() == "kernel.threads-max is 80 (sysctl)"
+    for most, named in ((82, None), (81, "81"), (80, "80"), (79, "79")):
+        files["/proc/sys/kernel/threads-max"] = f"{most}\n"
+        assert name_limit() == (named and f"kernel.threads-max is {named} (sysctl)")
+    files["/proc/sys/kernel/threads-max"] = "9999\n"
+    files["/proc/sys/kernel/pid_max"] = "80\n"
+    assert name_limit() == "kernel.pid_max is 80 (sysctl)"
 
 
 def test_limits_of_the_process_are_named(

@@ -21,6 +21,7 @@ from mogstored.devices.health import HeldSlots
 from mogstored.devices.inventory import DeviceInventory
 from mogstored.devices.mounts.guard import MountGuard
 from mogstored.devices.mounts.table import Origin
+from mogstored.devices.usage_file import write_usage
 from mogstored.files.docroot import Docroot
 from tests.mogstored.unit.devices.conftest import Hangs
 from tests.support.threads import Running, join
@@ -550,6 +551,36 @@ def test_trouble_that_comes_back_is_reported_again(
         _look(inventory, write=True)
         _usage(docroot, 1).unlink()
     assert len(caplog.records) == 2
+
+
+def test_file_system_that_refuses_the_file_is_read_only_until_it_takes_one(
+    docroot: Docroot,
+    inventory: DeviceInventory,
+    devices: Devices,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _add(docroot, "dev1")
+    _look(inventory)
+    device = _dev1(devices)
+    refuse = mock.Mock(side_effect=OSError(errno.EROFS, "no"))
+    seen: list[tuple[bool, int | None]] = []
+    for function in (refuse, write_usage, refuse, write_usage):
+        monkeypatch.setattr(inventory_module, "write_usage", function)
+        _look(inventory, write=True)
+        seen.append((device.health.refuses_changes, device.usage.complaint))
+    assert seen == [(True, errno.EROFS), (False, None)] * 2
+    assert [line for line in caplog.messages if "cannot write" in line] == []
+
+
+def test_devices_whose_mount_cannot_be_asked_for_count_as_mounted(
+    docroot: Docroot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _add(docroot, "dev1")
+    guard = MountGuard(docroot)
+    with monkeypatch.context() as patched:
+        _fail(patched, "stat", errno.EIO)
+        assert not guard.is_unmounted(1)
 
 
 # Descriptors
