@@ -6,6 +6,7 @@ import enum
 from typing import NamedTuple
 
 
+@enum.unique
 class Interest(enum.IntEnum):
     """The directions in which a descriptor is watched; an empty interest does not exist.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, unique
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mogpoll.interest import Interest
 
 
+@unique
 class Next(IntEnum):
     """What happens to a task after its step."""
 
@@ -42,6 +43,7 @@ INTERESTS = (
 )
 
 
+@unique
 class Reason(Enum):
     """Why a step was called; see `WorkerPool.reason`."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from enum import Enum
+from enum import Enum, unique
 from typing import Any
 
 from mogstored.log.printable import printable
 
 
+@unique
 class Kind(Enum):
     """A verdict; the value is how findings are shown."""
 
@@ -101,4 +102,4 @@ class Tally:
 
 
 def _number(value: object) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
+    return max(0, value) if isinstance(value, int) else 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sys
 import threading
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -90,6 +93,48 @@ def test_idle_class_is_kept() -> None:
     thread.start()
     join(thread)
     assert seen[0][0] == 3
+
+
+@pytest.mark.parametrize(
+    ("platform", "word", "machine", "numbers"),
+    [
+        ("linux", 2**63 - 1, "x86_64", (251, 252)),
+        ("linux", 2**63 - 1, "aarch64", (30, 31)),
+        ("linux", 2**63 - 1, "riscv64", (30, 31)),
+        ("linux", 2**63 - 1, "loongarch64", (30, 31)),
+        ("linux", 2**63 - 1, "ppc64le", (273, 274)),
+        ("linux", 2**63 - 1, "s390x", (282, 283)),
+        # A program of 32 bits on a kernel of 64, an unknown machine, another system.
+        ("linux", 2**31 - 1, "x86_64", None),
+        ("linux", 2**63 - 1, "vax", None),
+        ("freebsd15", 2**63 - 1, "x86_64", None),
+    ],
+)
+def test_calls_of_each_machine(
+    monkeypatch: pytest.MonkeyPatch,
+    platform: str,
+    word: int,
+    machine: str,
+    numbers: tuple[int, int] | None,
+) -> None:
+    called: list[list[int]] = []
+
+    class Syscall:
+        def __call__(self, *arguments: ctypes.c_long) -> int:
+            called.append([each.value for each in arguments])
+            return 7
+
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(sys, "maxsize", word)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine))
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(syscall=Syscall()))
+    calls = iopriority._system_calls.__wrapped__()
+    monkeypatch.undo()
+    if calls is None:
+        assert numbers is None
+        return
+    assert [call(1, 0) for call in calls] == [7, 7]
+    assert called == [[number, 1, 0] for number in numbers or ()]
 
 
 def test_nothing_happens_where_there_is_no_such_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,13 +209,11 @@ def test_devices_of_a_disk_share_a_reader(docroot: Path, monkeypatch: pytest.Mon
     devices = find_devices(str(docroot))
     assert module._by_disk(devices) == [devices]
     missing = f"{docroot}/dev3"
-    monkeypatch.setattr(
-        os,
-        "stat",
-        lambda path: STATUS("/proc" if path.endswith("dev2") else path),
-    )
     one, two, ten = devices
-    assert module._by_disk([*devices, missing]) == [[one, ten], [two], [missing]]
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", lambda path: STATUS("/proc" if path == two else path))
+        groups = module._by_disk([*devices, missing])
+    assert groups == [[one, ten], [two], [missing]]
 
 
 def test_signal_ends_it_before_the_next_file(
@@ -318,6 +316,10 @@ def test_progress_is_shown_on_a_terminal_and_removed(
     shown = capsys.readouterr().err
     assert shown == "\r\x1b[K1 files, 3 MiB, 1.5 MiB/s, 0 findings\r\x1b[K"
     assert joins == [0.5]
+    joins.clear()
+    clock = iter([1000.0, 1000.0, 1000.0])
+    main("scrub", [str(docroot / "dev1")])
+    assert ", 3000.0 MiB/s, " in capsys.readouterr().err, "a clock may stand still"
     joins.clear()
     clock = iter([1000.0, 1002.0])
     assert main("scrub", ["--json", str(docroot / "dev1")]) == 0

@@ -51,6 +51,14 @@ def test_damaged_state_begins_a_new_round_at_worst(changes: dict[str, Any]) -> N
     assert Progress.from_json({}) == Progress()
 
 
+def test_counts_that_make_no_sense_are_none() -> None:
+    data = {"files": -1, "read_bytes": 1.5, "verdicts": {"sound": 1, "mismatch": -1}}
+    tally = Tally.from_json(data)
+    assert (tally.files, tally.read_bytes, tally.findings) == (0, 0, 0)
+    assert tally.verdicts == {kind.value: int(kind is Kind.SOUND) for kind in Kind}
+    assert Tally.from_json({"files": 1, "verdicts": []}) == Tally(files=1)
+
+
 def test_rounds_begin_once_in_the_period() -> None:
     progress = Progress()
     assert progress.due_in_s(NOW, PERIOD) == 0
