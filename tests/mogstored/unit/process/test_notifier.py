@@ -84,3 +84,37 @@ def test_manager_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
     with ServiceManager(str(path)) as manager:
         assert notifier.flush() is FlushResult.DONE
         manager.wait_for("READY=1")
+
+
+def test_messages_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("mogstored.process.supervision.notify.monotonic", lambda: now[0])
+    with ServiceManager(str(tmp_path / "notify")) as manager:
+        notifier = Notifier(manager.name)
+        notifier.ready(takes_over=False)
+        notifier.keepalive()
+        for clients in (3, 3, 2):
+            notifier.draining(clients)
+        notifier.take_back()
+        notifier.stopping()
+        manager.drain()
+        assert manager.received == [
+            "READY=1\nSTATUS=serving",
+            "WATCHDOG=1",
+            "STATUS=shutting down, 3 clients left",
+            "STATUS=shutting down, 2 clients left",
+            f"MAINPID={os.getpid()}",
+            "STOPPING=1",
+        ]
+        fill(manager.name)
+        notifier.ready(takes_over=False)
+        now[0] = 1599.9
+        assert notifier.flush() is FlushResult.FULL
+        assert caplog.messages == []
+        now[0] = 1600.0
+        assert notifier.flush() is FlushResult.DONE
+        assert caplog.messages == [
+            "NOTIFY_SOCKET: dropped after 600 s without a reader: READY=1 STATUS=serving"
+        ]
