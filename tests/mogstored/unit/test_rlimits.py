@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 from typing import TYPE_CHECKING
 
@@ -82,3 +83,60 @@ def test_nothing_is_lowered(warned: Callable[[Limits], list[str]]) -> None:
     limits = Limits(50_000, 50_000, root=True)
     assert warned(limits) == []
     assert limits.now == (50_000, 50_000)
+
+
+def test_soft_limit_is_raised_where_there_is_no_hard_one(
+    warned: Callable[[Limits], list[str]],
+) -> None:
+    limits = Limits(1024, resource.RLIM_INFINITY, root=True)
+    assert warned(limits) == []
+    assert limits.now == (10_000, resource.RLIM_INFINITY)
+
+
+@pytest.mark.parametrize("soft", [10_000, resource.RLIM_INFINITY])
+def test_limit_that_suffices_is_left(
+    warned: Callable[[Limits], list[str]], monkeypatch: pytest.MonkeyPatch, soft: int
+) -> None:
+    limits = Limits(soft, resource.RLIM_INFINITY, root=True)
+    monkeypatch.setattr(limits, "set", None)
+    assert warned(limits) == []
+
+
+def test_system_that_grants_nothing_leaves_the_limit(
+    warned: Callable[[Limits], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(1024, resource.RLIM_INFINITY, root=True)
+    grant = limits.set
+
+    def refuse(which: int, wanted: tuple[int, int]) -> None:
+        if wanted[0] > 1024:
+            raise ValueError("too many")
+        grant(which, wanted)
+
+    monkeypatch.setattr(limits, "set", refuse)
+    assert warned(limits) == [WARNING.format(1024)]
+    assert limits.now == (1024, resource.RLIM_INFINITY)
+
+
+def test_no_limit_counts_as_a_million(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (resource.RLIM_INFINITY,) * 2)
+    assert rlimits.max_open_files() == 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("kept", "closed"),
+    [
+        ((), [(3, 100)]),
+        ((7, 5), [(3, 5), (6, 7), (8, 100)]),
+        ((3,), [(3, 3), (4, 100)]),
+        ((200,), [(3, 200), (201, 201)]),
+    ],
+)
+def test_all_but_some_are_closed(
+    monkeypatch: pytest.MonkeyPatch, kept: tuple[int, ...], closed: list[tuple[int, int]]
+) -> None:
+    found: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "closerange", lambda low, high: found.append((low, high)))
+    monkeypatch.setattr(rlimits, "max_open_files", lambda: 100)
+    rlimits.close_all_but(*kept)
+    assert found == closed

@@ -20,6 +20,9 @@ from mogstored.top.keys import KeyReader, keys_at_once
         (b"\x1b[A\x1bOB", ["up", "down"]),
         (b"\x1b[5~\x1b[6~x", ["page up", "page down", "x"]),
         (b"\x1b[H\x1b[4~\x1bOF", ["home", "end", "end"]),
+        (b"\x1b[1~\x1b[7~\x1bOH", ["home"] * 3),
+        (b"\x1b[F\x1b[8~", ["end"] * 2),
+        (b"\x1b[B\x1bOA", ["down", "up"]),
         ("ä€😀".encode(), ["ä", "€", "😀"]),
         # What has no name does nothing: F5, a mouse report, a focus report, Ctrl-A.
         (b"\x1b[15~\x1b[<0;1;1M\x1b[I\x01a", ["a"]),

@@ -13,7 +13,7 @@ from mogstored.top.arguments import NodeAddress, Options
 from mogstored.top.model import Node
 from mogstored.top.sources.client import NodeClient
 from mogstored.top.sources.network import BadAnswer, Host, Response, Unreachable, get
-from mogstored.top.sources.sidechannel import Usage, parse_usage
+from mogstored.top.sources.sidechannel import Block, Usage, Watch, parse_usage, to_devices
 from tests.support.sockets import reset
 from tests.support.status_servers import (
     StatusServer,
@@ -283,6 +283,43 @@ def test_endless_block_is_a_bad_answer() -> None:
     with closed_port() as admin, raw_server(block) as mgmt:
         (node,) = ask(options_for(admin, mgmt_port=mgmt))
     assert (node.state, node.detail) == ("bad answer", "sidechannel: too many devices")
+
+
+def test_longest_block_is_taken() -> None:
+    block = b"".join(b"%d\t1\n" % devid for devid in range(10_000)) + b".\n"
+    with raw_server(block, closes=False) as mgmt:
+
+        async def run() -> int:
+            watch = Watch(Host("127.0.0.1"), mgmt, PATIENCE_S)
+            try:
+                return len(await watch.latest(PATIENCE_S))
+            finally:
+                await watch.close()
+
+        assert asyncio.run(run()) == 10_000
+
+
+def test_utilization_is_a_ratio() -> None:
+    async def run(port: int) -> Block:
+        watch = Watch(Host("127.0.0.1"), port, PATIENCE_S)
+        try:
+            assert not watch.is_over
+            return await watch.latest(PATIENCE_S)
+        finally:
+            await watch.close()
+            assert watch.is_over
+
+    with raw_server(b"1\t0\r\n2\t25.5\n3\t100.00\n4\t101\n5\t-\n.\n", closes=False) as mgmt:
+        assert asyncio.run(run(mgmt)) == {1: 0.0, 2: 0.255, 3: 1.0, 4: 1.0, 5: None}
+
+
+def test_devices_without_a_report_are_left_out() -> None:
+    usages = {9: Usage("ok", 8, 4), 2: Usage("no usage"), 3: Usage("ok")}
+    found = to_devices("stor1", {9: 0.5, 2: None}, usages)
+    assert [(d.node, d.device, d.state, d.utilization_ratio) for d in found] == [
+        ("stor1", "dev2", "no usage", None),
+        ("stor1", "dev9", "ok", 0.5),
+    ]
 
 
 def test_node_that_is_down_says_so_for_both_ports() -> None:

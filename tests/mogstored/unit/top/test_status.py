@@ -122,6 +122,8 @@ def test_values_of_a_device_may_be_unknown() -> None:
         ("workers", [1], "workers[0] is no object"),
         ("devices", "dev1", "devices is no list"),
         ("devices", [{}] * 10_001, "devices has more than 10000 members"),
+        ("devices", [{}] * 10_000, "devices[0] has no name or no state"),
+        ("http.received_bytes", 1.1e24, "http.received_bytes is too large"),
         ("devices.0.device", None, "devices[0] has no name or no state"),
         ("devices.0.state", "", "devices[0] has no name or no state"),
         ("devices.0.size_bytes", [1], "devices[0].size_bytes is no number"),
@@ -167,9 +169,11 @@ def test_what_is_no_object_is_a_bad_answer(body: bytes) -> None:
 
 
 def test_number_beyond_floats_is_a_bad_answer() -> None:
-    body = json.dumps(changed("devices.0.waiting", 0)).replace('"waiting": 0', '"waiting": 1e999')
-    with pytest.raises(BadAnswer, match="is too large"):
-        parse_status(body.encode(), "stor1")
+    body = json.dumps(changed("devices.0.waiting", 0))
+    for number in ("1e999", "-1e999"):
+        infinite = body.replace('"waiting": 0', f'"waiting": {number}')
+        with pytest.raises(BadAnswer, match="is too large"):
+            parse_status(infinite.encode(), "stor1")
 
 
 def test_texts_are_shown_escaped_and_short() -> None:
@@ -179,6 +183,41 @@ def test_texts_are_shown_escaped_and_short() -> None:
     assert device.device == "\\x1b]0;x\\x07\\u202edev"
     assert device.state == "[red]"
     assert device.source == "s" * 200
+
+
+def test_texts_that_grow_by_escapes_are_cut() -> None:
+    row = device_of("dev1", source="\x1b" * 50, path="\x1b" * 51)
+    (device,) = parsed(status_of(row)).devices
+    assert device.source == "\\x1b" * 50
+    assert device.path == "\\x1b" * 50 + "..."
+
+
+def test_long_lists_are_cut() -> None:
+    history = [i / 100 for i in range(61)]
+    row = device_of("dev1", utilization_history=history)
+    reasons = [f"reason {i}" for i in range(6)]
+    node = parsed(status_of(row, ready=False, not_ready_reasons=reasons))
+    assert node.detail == "reason 0, reason 1, reason 2, reason 3, reason 4"
+    assert node.devices[0].utilization_history == tuple(history[1:])
+
+
+def test_greatest_number_is_taken() -> None:
+    (device,) = parsed(status_of(device_of("dev1", size_bytes=1e24))).devices
+    assert device.size_bytes == 1e24
+
+
+def test_node_that_is_not_ready_has_silent_processes_too() -> None:
+    status = status_of(ready=False, not_ready_reasons=["no device"])
+    node = parsed({**status, "workers": [{"answers": False}, {"answers": True}]})
+    assert (node.state, node.detail) == ("not ready", "no device, 1 of 2 processes silent")
+
+
+def test_all_fields_of_a_device_are_taken_over() -> None:
+    row = device_of("dev7", state="down", state_since=5.5, docroot="/d", inodes=9, inodes_free=8)
+    (device,) = parsed(status_of(row)).devices
+    assert (device.docroot, device.path, device.source) == ("/d", "/var/mogdata/dev7", "/dev/sdx1")
+    assert (device.state_since, device.inodes, device.inodes_free) == (5.5, 9, 8)
+    assert (device.size_bytes, device.available_bytes) == (2**40, 2**39)
 
 
 def test_numbers_a_little_out_of_range_are_put_right() -> None:
