@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -154,3 +155,11 @@ def test_gate_counts_and_logs_a_part(
     assert [record.getMessage() for record in caplog.records] == [
         "127.0.0.1 was refused at a listener for mgmt: deny"
     ] * 2
+
+
+def test_admin_listeners_have_the_rules_of_all_services() -> None:
+    lines = ("allow 10.0.0.0/8", "deny http:10.0.0.1", "deny admin:all", "allow mgmt:all")
+    services = [SimpleNamespace(access=tuple(rules(*lines))) for _ in "ab"]
+    config = SimpleNamespace(services=services)
+    found = access.admin_rules(cast("Any", config))
+    assert [rule.line for rule in found] == ["allow = 10.0.0.0/8", "deny = admin:all"] * 2

@@ -196,3 +196,39 @@ def test_idle_client_that_reads_its_answer_has_more_time(
     waiting = Waiting(Wait.IDLE, ends[0], NOW - silent_s)
     sweep(Pool(waiting), keepalive_s=5, **limits)
     assert bool(waiting.ended) is is_late
+
+
+def test_thread_runs_from_the_start_on_while_there_is_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[str] = []
+
+    class Thread:
+        def join(self) -> None:
+            started.append("joined")
+
+    def start(_run: object, name: str, *, lasting: bool) -> Thread:
+        assert lasting
+        started.append(name)
+        return Thread()
+
+    monkeypatch.setattr(time_outs, "start_thread", start)
+    monkeypatch.setattr(time_outs, "try_start_thread", start)
+    found = TimeOuts(cast("WorkerPool[Connection, Buffers]", Pool()))
+    found.apply(TimeLimits(body_s=5))
+    assert started == []
+    found.start()
+    assert started == ["time-outs"]
+    found.apply(TimeLimits(body_s=6))
+    assert started == ["time-outs"]
+    found.stop()
+    assert started == ["time-outs", "joined"]
+    # Nothing runs any more.
+    late = TimeOuts(cast("WorkerPool[Connection, Buffers]", Pool()))
+    late.start()
+    late.stop()
+    late.apply(TimeLimits(body_s=5))
+    assert started == ["time-outs", "joined"]
+    late.start()
+    late.apply(TimeLimits(body_s=5))
+    assert started == ["time-outs", "joined", "time-outs"]

@@ -293,12 +293,15 @@ def fill(fd: int) -> int:
     return filled
 
 
-def test_sink_is_closed_under_the_lock_of_its_use(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("call", ["close", "reopen"])
+def test_sink_is_closed_and_reopened_under_the_lock_of_its_use(
+    monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     sink = Slow()
     writer = BoundedWriter(sink, loss)
     held: list[bool] = []
-    monkeypatch.setattr(sink, "close", lambda: held.append(is_held(writer._lock)))
-    writer.close()
+    monkeypatch.setattr(sink, call, lambda: held.append(is_held(writer._lock)))
+    getattr(writer, call)()
     assert held == [True]
 
 

@@ -224,6 +224,31 @@ def test_values_are_short(
     assert show(value).plain == shown
 
 
+@pytest.mark.parametrize(
+    ("cell", "style"),
+    [
+        (columns.percent(None), "dim"),
+        (columns.percent(0.0049), "dim"),
+        (columns.percent(0.005), ""),
+        (columns.percent(0.0, "red"), "red"),
+        (columns.number(None, "red"), "dim"),
+        (columns.number(0, "red"), "dim"),
+        (columns.number(1, "red"), "red"),
+        (columns.size(None), "dim"),
+        (columns.size(0), "dim"),
+        (columns.size(1), ""),
+        (columns.seconds(None, "red"), "dim"),
+        (columns.seconds(0, "red"), "dim"),
+        (columns.plain(None, "red"), "dim"),
+        (columns.plain("", "red"), "dim"),
+        (columns.plain("x", "red"), "red"),
+        *((columns.seconds(value, "red"), "red") for value in (1, 50, 99.5, 300, 3000, 9e3, 9e5)),
+    ],
+)
+def test_nothing_is_dim_and_values_have_their_style(cell: Text, style: str) -> None:
+    assert str(cell.style) == style
+
+
 @pytest.mark.parametrize("exponent", range(-3, 25))
 @pytest.mark.parametrize("digit", [1, 4.99, 9.4, 9.95, 9.994, 9.996, 9.99999])
 def test_numbers_of_all_sizes_have_room(exponent: int, digit: float) -> None:
