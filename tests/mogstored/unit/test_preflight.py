@@ -19,12 +19,11 @@ from mogstored.config.values.addresses import parse_address
 from tests.support.status_servers import silent_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
+def port() -> int:
     """A port that is free, as nothing listens there."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         found: int = listener.getsockname()[1]
