@@ -212,8 +212,8 @@ def test_thread_runs_from_the_start_on_while_there_is_a_limit(
         started.append(name)
         return Thread()
 
-    monkeypatch.setattr(time_outs, "start_thread", start)
-    monkeypatch.setattr(time_outs, "try_start_thread", start)
+    monkeypatch.setattr(module, "start_thread", start)
+    monkeypatch.setattr(module, "try_start_thread", start)
     found = TimeOuts(cast("WorkerPool[Connection, Buffers]", Pool()))
     found.apply(TimeLimits(body_s=5))
     assert started == []
