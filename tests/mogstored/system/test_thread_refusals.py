@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.mogstored.thread_refusals import PARTS, Trial
+from tests.support.daemon import Node
 from tests.support.http import Client, ask, compose
 from tests.support.refusals import Refusals
 from tests.support.slow_disk import node_with_slow_disk
@@ -58,3 +60,17 @@ def test_threads_that_hang_are_replaced_as_soon_as_the_system_has_some(tmp_path:
             wait_until(lambda: thread_count(node.pid) >= before + 3, "three have been replaced")
             disk.release()
             assert [client.read_response().status for client in clients] == [200] * 3
+
+
+def test_time_outs_of_a_reload_apply_as_soon_as_the_system_has_a_thread(tmp_path: Path) -> None:
+    file, refusals = tmp_path / "node.conf", Refusals(tmp_path)
+    file.write_text("log_level = info\n", encoding="ascii")
+    with Node(extra=["--config", str(file)], env=refusals.environment) as node:
+        refusals.refuse_from(0)
+        file.write_text("keepalive_timeout = 1\n", encoding="ascii")
+        node.send_signal(signal.SIGHUP)
+        node.wait_for_log("no thread for time-outs")
+        refusals.lift()
+        with Client(node.http) as client:
+            client.request(compose("GET", "/"))
+            client.read_eof()
