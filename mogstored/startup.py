@@ -195,6 +195,8 @@ def _serve(config: Config, bound_services: Sequence[BoundService], lifecycle: Li
         process(config, bound_services, lifecycle).run()
     finally:
         lifecycle.admin.stop()
+        # So that nothing of a node is left when it has ended.
+        lifecycle.upgrade.let_go()
 
 
 def _leading_process(config: Config) -> type[Master | SingleProcess]:

@@ -33,6 +33,14 @@ def _name(process: psutil.Process) -> str | None:
         return None
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Return whether a process runs: a zombie has ended, and only its parent has not heard it."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def suspend(process: psutil.Process) -> None:
     """Stop a process by SIGSTOP; return when none of its threads runs any more.
 

@@ -77,7 +77,7 @@ class Upgrade:
         return self._successor
 
     def let_go(self) -> None:
-        """Make the new process a child of process 1, as this one is."""
+        """End the launcher: a new process becomes a child of process 1, as this one is."""
         self.launcher.end(_STOP_WAIT_S)
 
     def begin(self) -> None:

@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from tests.support.daemon import Node
-from tests.support.forms import SMALL_FORMS
+from tests.support.forms import FORMS, SMALL_FORMS
 from tests.support.http import GET_ROOT, Client, compose
+from tests.support.processes import is_alive
 from tests.support.puts import CHUNKED, chunk, put_head, wait_until_begun
 from tests.support.sidechannel import manage
 from tests.support.sockets import refuses
@@ -37,6 +38,16 @@ Lifecycle.announce_stopping = announce_stopping
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:
     with Node(httpget=True, mgmt=True, extra=request.param) as node:
         yield node
+
+
+@FORMS
+def test_no_process_is_left_when_the_node_has_ended(extra: list[str]) -> None:
+    with Node(admin=True, extra=extra) as node:
+        family = node.process.children(recursive=True)
+        assert len(family) >= 2
+        assert node.stop() == 0
+        # One that has ended is reaped by process 1.
+        assert not [each for each in family if is_alive(each)]
 
 
 def holders_of(node: Node, client: Client) -> int:

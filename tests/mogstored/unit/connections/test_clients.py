@@ -161,6 +161,7 @@ def test_call_is_made_again_when_there_may_be_room(pool: Pool) -> None:
 def test_failed_accept_makes_room_and_is_logged_once_a_second(
     pool: Pool, now: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("ERROR", "mogstored")
     pool.add(Client(60.0))
     assert pool.clients.relieve_accept(FULL)
     for now[0] in (1000.9, 1001.0, 1001.9):
