@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from mogstored.devices.device import Devices
 from mogstored.devices.inventory import DeviceInventory
 from mogstored.files.docroot import Docroot
 from tests.support.daemon import Node
+from tests.support.images import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,17 +23,8 @@ if TYPE_CHECKING:
 def small_disk(path: Path, options: str) -> Iterator[None]:
     """Mount a file system in memory on the new directory `path`; skip where that is refused."""
     path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if done.returncode != 0:
-        pytest.skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
-    try:
+    with mounted(path, "-t", "tmpfs", "-o", options, "tmpfs"):
         yield
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
 
 
 @contextmanager

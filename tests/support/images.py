@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.waiting import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -50,10 +52,15 @@ def mounted(directory: Path, *arguments: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if run("umount", str(directory), check=False).returncode != 0:
-            # Nothing may stay mounted, but a process that keeps it busy is a failure.
+        try:
+            # A thread that a stop has given up closes its file a moment later.
+            wait_until(
+                lambda: not run("umount", str(directory), check=False).returncode,
+                f"{directory} is in use no more",
+            )
+        except AssertionError:
             run("umount", "-l", str(directory))
-            pytest.fail(f"{directory} was still in use")
+            raise
 
 
 def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
