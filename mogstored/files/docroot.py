@@ -144,8 +144,10 @@ class Docroot:
                 write_rest(fd, content, written)
             if self.checksums.for_every_file is not None:
                 self.checksums.keep_of(fd, path, content)
-        except OSError as error:
+        except BaseException as error:
             remove(fd, temporary, self._fd)
+            if not isinstance(error, OSError):
+                raise
             raise FileError(error.errno, error.strerror) from None
         publish(fd, temporary, path, self.syncs, self.file_mode)
 

@@ -58,7 +58,7 @@ def publish(fd: int, temporary: bytes, path: bytes, syncs: Syncs, mode: int) -> 
 
     `temporary` is the name that it has, if any.
 
-    **Raises:** `FileError`; nothing is left of it then.
+    **Raises:** `FileError`. After any exception, nothing is left of it.
     """
     name, dir_fd = temporary, syncs.dir_fd
     try:
@@ -82,9 +82,11 @@ def publish(fd: int, temporary: bytes, path: bytes, syncs: Syncs, mode: int) -> 
             name = path
         if syncs.names:
             syncs.sync_name(path)
-    except OSError as error:
+    except BaseException as error:
         # What the disk has of it is not known.
         remove(fd, name, dir_fd)
+        if not isinstance(error, OSError):
+            raise
         raise FileError(error.errno, error.strerror) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -92,6 +93,32 @@ def test_file_whose_close_fails_is_not_published(
     else:
         assert names(tmp_path) == ["f"]
         assert (tmp_path / "dev1/f").read_bytes() == before
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("call", ["write", "fchmod", "link", "rename"])
+def test_nothing_is_left_when_memory_runs_out(
+    docroot: Docroot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, *, at_once: bool
+) -> None:
+    (tmp_path / "dev1/f").write_bytes(b"old")
+    before = len(os.listdir("/dev/fd"))
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    def put() -> None:
+        if at_once:
+            docroot.store(PATH, BODY)
+        else:
+            docroot.new_file(PATH).publish()
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, call, fail)
+        # One kind of file does without the call.
+        with contextlib.suppress(MemoryError):
+            put()
+    assert names(tmp_path) == ["f"]
+    assert len(os.listdir("/dev/fd")) == before
 
 
 def test_temporary_name_that_is_taken_is_left_alone(
