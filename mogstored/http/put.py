@@ -62,8 +62,9 @@ def _answer_inside(
     connection: HTTPConnection, request: Request, device: Device, size: int, buffers: Buffers
 ) -> Next:
     """Receive the rest of a body with a slot of the device; store it, if all of it has come."""
-    path, peer = request.path, connection.peer()
+    path = request.path
     try:
+        peer = connection.peer()
         body = _receive_whole(connection, size, buffers)
         if body is None:
             upload = Upload(connection, request, device, 0)

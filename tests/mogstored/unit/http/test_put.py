@@ -168,6 +168,16 @@ def test_upload_that_cannot_be_begun_leaves_its_slot(
     assert (rig.connection.has_slot, rig.device.held) == (False, 0)
 
 
+def test_client_that_cannot_be_named_leaves_its_slot(rig: Rig) -> None:
+    def refuse() -> None:
+        raise MemoryError
+
+    rig.connection.peer = refuse
+    with pytest.raises(MemoryError):
+        rig.put(100, b"abc", b"def")
+    assert rig.device.held == 0
+
+
 def test_upload_gets_the_device_whose_slot_it_has(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
