@@ -24,7 +24,7 @@ from mogstored.http import late_clients
 from mogstored.http.counting import CountingConnection
 from mogstored.http.message import response
 from mogstored.http.message.chunked import ChunkedDecoder
-from mogstored.http.message.request import Fields
+from mogstored.http.message.request import BadRequest, Fields
 from mogstored.service import Service
 
 # A file up to this size is read into memory; a longer one is left to sendfile.
@@ -262,10 +262,14 @@ class Discard(Work):
     def advance(self, connection: HTTPConnection, buffers: Buffers) -> Next:
         pending = connection.pending
         while True:
-            if pending:
-                taken = self._take(memoryview(pending))
-                pending = pending[taken:]
             connection.pending = pending
+            if pending:
+                try:
+                    taken = self._take(memoryview(pending))
+                except BadRequest:
+                    # Another answer would be taken for that of the next request.
+                    return connection.finish(keep_alive=False)
+                connection.pending = pending = pending[taken:]
             if self._done():
                 return connection.finish(keep_alive=True)
             if self._budget < 0:

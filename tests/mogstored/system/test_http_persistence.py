@@ -235,9 +235,8 @@ def test_malformed_unwanted_body_ends_the_connection(node: Node, target: str) ->
         client.send(compose("GET", "/", "Transfer-Encoding: chunked") + b"zz\r\n")
         client.send(compose("DELETE", target))
         assert client.read_response().status == 200
-        rest = client.read_to_eof()
-    # Whether it says why, or only closes, is left open.
-    assert rest == b"" or rest.startswith(b"HTTP/1.1 400 ")
+        # A second answer would be taken for that of the next request.
+        client.read_eof()
     assert path.exists()
 
 

@@ -102,6 +102,19 @@ def test_body_that_is_dropped_and_stops(ends: Ends, caplog: pytest.LogCaptureFix
     assert len(caplog.messages) == 1
 
 
+def test_body_that_is_dropped_and_malformed_is_no_request(ends: Ends) -> None:
+    session, client = ends
+    session.work = Discard(Fields(keep_alive=True, chunked=True))
+    client.sendall(b"zz\r\nGET / HTTP/1.1\r\n\r\n")
+    buffers = Buffers()
+    assert session.step(buffers) is Next.READ
+    assert client.recv(4096) == b"", "its request was answered before"
+    assert session.request is None
+    assert not any(buffers.counters.cells.values())
+    client.close()
+    assert session.step(buffers) is Next.CLOSE
+
+
 @pytest.mark.parametrize("has_work", [True, False])
 def test_client_that_stops_reading(
     ends: Ends, caplog: pytest.LogCaptureFixture, *, has_work: bool
