@@ -62,6 +62,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mogstored")
 
+# How long a node that has ended waits for its admin process.
+_ADMIN_END_S = 2.0
+
 
 class ProcessContext(NamedTuple):
     """What belongs to the process, whatever it serves."""
@@ -194,8 +197,8 @@ def _serve(config: Config, bound_services: Sequence[BoundService], lifecycle: Li
     try:
         process(config, bound_services, lifecycle).run()
     finally:
-        lifecycle.admin.stop()
         # So that nothing of a node is left when it has ended.
+        lifecycle.admin.end(_ADMIN_END_S)
         lifecycle.upgrade.let_go()
 
 

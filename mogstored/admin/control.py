@@ -83,6 +83,11 @@ class ControlWriter:
         """As `send_facts`; `fd` stays open here."""
         return self._send((1, *process), [fd])
 
+    def end(self) -> None:
+        """Let the admin process end; the channel ends with it."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         self._sock.close()
 

@@ -115,7 +115,7 @@ class AdminProcess:
             session.close()
         for channel in self._sources.channels:
             channel.close()
-        self._control.close()
+        # The control channel stays open: its end shows that this process has ended.
         self._selector.close()
 
     # Accepting.

@@ -89,6 +89,7 @@ class AdminRig:
     def __exit__(self, *_: object) -> None:
         self.control.close()
         join(self._thread)
+        self._far.close()
         for process in self._serving:
             process.end()
             process.near.close()

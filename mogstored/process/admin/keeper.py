@@ -224,6 +224,13 @@ class AdminKeeper:
         for process in list(self._channels):
             self._forget(process)
 
+    def end(self, timeout_s: float) -> None:
+        """Stop, and wait so long until the process has ended."""
+        if self._control is not None:
+            self._control.end()
+            _is_over(self._control, timeout_s)
+        self.stop()
+
     def stop(self) -> None:
         """End the process, by the end of its control channel."""
         spawner, self._spawner, self._due_at = self._spawner, None, None
@@ -316,8 +323,8 @@ class AdminKeeper:
             self._control = None
 
 
-def _is_over(end: socket.socket | ControlWriter) -> bool:
-    """Return whether the other end is closed everywhere."""
+def _is_over(end: socket.socket | ControlWriter, timeout_s: float = 0.0) -> bool:
+    """Return whether the other end is closed everywhere, at last after so long."""
     room = select.poll()
     room.register(end, 0)
-    return any(event & select.POLLHUP for _, event in room.poll(0))
+    return any(event & select.POLLHUP for _, event in room.poll(timeout_s * 1000))

@@ -253,6 +253,7 @@ class TestTimes:
         yield rig.admin
         rig.admin._release()
         rig.control.close()
+        rig._far.close()
 
     def after(self, admin: Any, now: list[float], seconds: float) -> float | None:
         """Let time pass; return how long the process waits then at most."""

@@ -6,6 +6,8 @@ import errno
 import logging
 import os
 import socket
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -353,6 +355,35 @@ def test_stop_ends_the_process(keeper: AdminKeeper, spawner: FakeSpawner) -> Non
     assert spawner.is_released
     keeper.advance()
     assert len(spawner.controls) == 1
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_end_waits_for_the_process_or_until_its_time_is_up(
+    keeper: AdminKeeper, spawner: FakeSpawner, *, ends: bool
+) -> None:
+    keeper.start()
+    [process] = spawner.controls
+    done: list[bool] = []
+
+    def run() -> None:
+        wait_until(lambda: list(process.receive()) == [] and process.is_over, "the end")
+        # As long as it takes to close its clients.
+        time.sleep(0.1)
+        done.append(True)
+        process.close()
+
+    thread = threading.Thread(target=run)
+    if ends:
+        thread.start()
+        keeper.end(PATIENCE_S)
+        assert done
+        thread.join()
+    else:
+        keeper.end(0.01)
+        spawner.received()
+        assert process.is_over
+    assert spawner.is_released
+    assert keeper.interval_s is None
 
 
 def test_times_between_starts_and_checks(
