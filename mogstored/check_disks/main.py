@@ -32,11 +32,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     if not devices:
         print(printable(f"{prog}: {options.docroot} has no device"), file=sys.stderr)
         return 1
-    try:
-        return _check(options, devices)
-    except NoProcess as error:
-        print(f"{prog}: cannot start a check: {error}", file=sys.stderr)
-        return 1
+    return _check(prog, options, devices)
 
 
 def find_devices(docroot: str, names: Iterable[str]) -> list[Path]:
@@ -56,20 +52,24 @@ def find_devices(docroot: str, names: Iterable[str]) -> list[Path]:
     return [Path(docroot, found[number]) for number in sorted(found) if found[number] in chosen]
 
 
-def _check(options: Options, devices: Sequence[Path]) -> int:
+def _check(prog: str, options: Options, devices: Sequence[Path]) -> int:
     results: dict[str, dict[str, object]] = {}
     is_whole = True
     if not options.json:
         steps = (f"{step} MiB/s" if step in _RATED else f"{step} ms" for step in STEPS)
         print("DEVICE     " + "".join(f"{step:>13}" for step in steps) + "  VERDICT", flush=True)
     checks = check_apart(devices, options.size, options.timeout_s, in_parallel=options.parallel)
-    for directory, result in checks:
-        is_whole = is_whole and not result.failed
-        results[directory.name] = _as_json(directory, result)
-        if not options.json:
-            print(_as_line(directory.name, result), flush=True)
+    try:
+        for directory, result in checks:
+            is_whole = is_whole and not result.failed
+            results[directory.name] = _as_json(directory, result)
+            if not options.json:
+                print(_as_line(directory.name, result), flush=True)
+    except NoProcess as error:
+        is_whole = False
+        print(f"{prog}: cannot start a check: {error}", file=sys.stderr)
     if options.json:
-        ordered = [results[directory.name] for directory in devices]
+        ordered = [results[each.name] for each in devices if each.name in results]
         docroot = printable(options.docroot)
         print(json.dumps({"schema": 1, "docroot": docroot, "devices": ordered}, indent=1))
     return 0 if is_whole else 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mogstored.check_disks import main as module
+from mogstored.check_disks.apart import NoProcess
 from mogstored.check_disks.arguments import Options, parse
 from mogstored.check_disks.exercise import STEPS, Result
 from mogstored.check_disks.main import find_devices, main
@@ -185,6 +186,25 @@ def test_json(docroot: Path, capsys: Output, calls: list[tuple[Any, ...]]) -> No
             },
         ],
     }
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+def test_results_before_a_process_was_refused(
+    docroot: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch, form: list[str]
+) -> None:
+    def check(devices: Sequence[Path], *_: object, **__: object) -> Iterator[tuple[Path, Result]]:
+        yield devices[0], Result(7, dict(_SOUND))
+        raise NoProcess("pids.max is 3")
+
+    monkeypatch.setattr(module, "check_apart", check)
+    assert main("check-disks", [str(docroot), *form]) == 1
+    text, errors = capsys.readouterr()
+    assert errors == "check-disks: cannot start a check: pids.max is 3\n"
+    if form:
+        shown = [(each["device"], each["ok"]) for each in json.loads(text)["devices"]]
+    else:
+        shown = [(line.split()[0], line.endswith(" ok")) for line in text.splitlines()[1:]]
+    assert shown == [("dev1", True)]
 
 
 def test_devices_that_work(docroot: Path, capsys: Output) -> None:
