@@ -109,10 +109,9 @@ class AccessLog:
         self._wants_reopening = True
         self._news.set()
 
-    def stop(self, deadline: float | None = None) -> None:
-        """Write what is left until `deadline` on the monotonic clock, and for `STOP_S` at most."""
-        ends_at = monotonic() + STOP_S
-        self._ends_at = ends_at if deadline is None else min(ends_at, deadline)
+    def stop(self) -> None:
+        """Write what is left, for `STOP_S` at most."""
+        self._ends_at = monotonic() + STOP_S
         self._end.set()
         self._news.set()
         thread, self._thread = self._thread, None
