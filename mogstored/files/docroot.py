@@ -68,8 +68,8 @@ class Docroot:
     def names(self) -> list[bytes]:
         """Return the names in the docroot, devices and others; touches none of them.
 
-        It is opened anew: who lists by a descriptor moves its offset, which threads share, and
-        processes that have inherited it. One of two would find nothing, or a part.
+        It is opened anew: a listing moves the offset of its descriptor, which threads share, and
+        processes that have inherited it. Of two at once, one would find a part or nothing.
         Source: https://man7.org/linux/man-pages/man2/open.2.html (open file descriptions)
         """
         fd = os.open(b".", _DIRECTORY, dir_fd=self._fd)

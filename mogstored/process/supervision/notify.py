@@ -73,8 +73,8 @@ class Notifier:
     def hand_over(self, pid: int) -> None:
         """Report that process `pid` leads the node; send nothing about this process any more.
 
-        systemd notes whether the leading process is its child when the PID changes only. It kills
-        one that is not without waiting for its stop, so this counts again what `pid` has become.
+        systemd looks whether the leading process is its child only when the PID changes, and it
+        does not wait for the stop of one that is not. So this process is named once in between.
         """
         self._must_send(f"MAINPID={os.getpid()}")
         self._must_send(f"MAINPID={pid}")
