@@ -146,6 +146,18 @@ def test_read_errors_take_a_device_down(begin: Callable[..., Process]) -> None:
     assert process.inventory.devids() == [2]
 
 
+def test_own_changes_are_seen_where_the_record_looks_as_before(
+    begin: Callable[..., Process], now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times of files can be coarse."""
+    monkeypatch.setattr(StandingRecord, "stamp", lambda _: (1, 1, 1))
+    process = begin()
+    process.fail("read")
+    process.await_state(DeviceState.DOWN)
+    now[0] += 60
+    process.await_state(DeviceState.OK)
+
+
 def test_device_that_is_down_is_not_looked_at(
     begin: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
