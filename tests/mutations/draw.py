@@ -117,11 +117,13 @@ class _Finder:
             return
         names: frozenset[str] = frozenset()
         if not function:
-            names = frozenset(
+            stored = (
                 node.id
                 for node in ast.walk(statement)
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
             )
+            # What a class has is used by its name.
+            names = frozenset((*stored, *filter(None, prefix.split("."))))
         for fault in self._own_faults(statement, function):
             yield Fault(*fault, function, names)
         for field in ("body", "orelse", "finalbody"):

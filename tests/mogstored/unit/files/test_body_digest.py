@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -204,6 +205,20 @@ def test_after_the_stop_nothing_is_handed_over(
     md5 = BodyDigest(threads, ["md5"])
     md5.begin([memoryview(bytes(LARGE))])
     assert md5.digests()["md5"] == hashlib.md5(bytes(LARGE), usedforsecurity=False).digest()
+
+
+def test_want_of_memory_is_raised_and_leaves_the_thread_free(
+    make_threads: Callable[[int], HashingThreads],
+) -> None:
+    class Full(deque[_Batch]):
+        def append(self, *_: object) -> None:
+            raise MemoryError
+
+    threads, queue = make_threads(1), _Queue()
+    queue.waiting = Full()
+    with pytest.raises(MemoryError):
+        threads.hand_over(queue, _Batch((lambda _: None,), []))
+    assert threads.load() == (0, 1)
 
 
 def test_several_digests_at_once(make_threads: Callable[[int], HashingThreads]) -> None:

@@ -43,7 +43,7 @@ def test_check_refuses_a_folder_in_which_nothing_may_be_made(
     monkeypatch.setattr(os, "access", lambda _path, mode: not mode & refused)
     with pytest.raises(PermissionError) as raised:
         check_path(str(tmp_path / "log"))
-    assert raised.value.errno == errno.EACCES
+    assert raised.value.args == (errno.EACCES, "Permission denied")
 
 
 def test_new_file_is_for_its_owner_and_group(tmp_path: Path) -> None:
