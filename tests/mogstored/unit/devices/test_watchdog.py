@@ -80,8 +80,12 @@ class FakeProcess:
         self.threads.devices.append(self.devices)
         for number in range(1, devices + 1):
             self.devices.register(b"dev%d" % number)
-        self.watch = Watchdog(self.threads)
+        self.rounds = 0
+        self.watch = Watchdog(self.threads, self.note_round)
         self.clients: list[Client] = []
+
+    def note_round(self) -> None:
+        self.rounds += 1
 
     def device(self, number: int) -> Device:
         return self.devices.of(b"dev%d/file" % number)
@@ -266,6 +270,7 @@ def test_thread_looks_by_itself_and_ends(build: Build) -> None:
     process.clients[-1].far.close()
     process.watch.start()
     wait_until(lambda: process.clients[-1].is_forgotten, "the client is forgotten")
+    wait_until(lambda: process.rounds, "the rest is called")
     process.watch.stop()
     assert process.watch._thread is not None
     assert not process.watch._thread.is_alive()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mogpoll import Next
+from mogpoll import FileError, Next
 from mogstored.connections.buffers import Buffers
 from mogstored.http import put, statuses
 from mogstored.http.message.request import Fields, Request
@@ -44,6 +45,7 @@ class Rig:
         self.client, self.device, self.buffers = theirs, Device(), Buffers()
         self.begun: list[bytes] = []
         self.stored: list[bytes] = []
+        self.store_whole: Any = put._store_whole
         devices = SimpleNamespace(of=lambda _: self.device)
         self.connection: Any = SimpleNamespace(
             docroot_number=0,
@@ -176,6 +178,44 @@ def test_client_that_cannot_be_named_leaves_its_slot(rig: Rig) -> None:
     with pytest.raises(MemoryError):
         rig.put(100, b"abc", b"def")
     assert rig.device.held == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        # The disk was unmounted, or another one mounted over it.
+        (FileError(errno.ENOENT, "gone"), 2),
+        (FileError(errno.EXDEV, "elsewhere"), 2),
+        (FileError(errno.EIO, "broken"), 1),
+        # Another client made room.
+        (OSError(errno.EMFILE, "full"), 2),
+        (OSError(errno.ENOENT, "no device"), 1),
+    ],
+)
+def test_file_is_stored_once_more_where_that_may_help(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: OSError, attempts: int
+) -> None:
+    monkeypatch.setattr(statuses, "status_of", lambda *_: 500)
+    stored = iter([error, None])
+    tried: list[object] = []
+
+    def store(*_: object) -> None:
+        tried.append(rig)
+        if (refusal := next(stored)) is not None:
+            raise refusal
+
+    rig.connection.service.docroot = SimpleNamespace(store=store)
+    rig.connection.service.clients = SimpleNamespace(
+        relieve_from=lambda refusal: refusal.errno == errno.EMFILE
+    )
+    rig.connection.service.guard = rig.connection.service.min_free = None
+    rig.connection.service.draining = True
+    rig.connection.is_last_answer = lambda: False
+    rig.connection.answer = lambda status, *_: status
+    rig.connection.refuse = lambda status: status
+    rig.device.note_change = lambda: None  # type: ignore[attr-defined]
+    answered = rig.store_whole(rig.connection, b"dev1/a", Fields(True), rig.device, b"content")
+    assert (answered, len(tried)) == (201 if attempts == 2 else 500, attempts)
 
 
 def test_upload_gets_the_device_whose_slot_it_has(
