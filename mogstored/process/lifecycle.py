@@ -58,9 +58,12 @@ class Lifecycle:
 
     def wants_stop(self, received: Iterable[int]) -> bool:
         """Act on the received signals; return True if one of them asks for a stop."""
-        for number in received:
+        # An upgrade that was asked for just before a stop may be seen after it: signals that are
+        # pending together have no order.
+        # Source: https://man7.org/linux/man-pages/man7/signal.7.html
+        for number in sorted(received, key=signal.SIGUSR2.__ne__):
             if number in STOPPING:
-                # Signals after it no longer matter.
+                # The others no longer matter.
                 return True
             if number == signal.SIGUSR2:
                 survive(self.upgrade.begin)
