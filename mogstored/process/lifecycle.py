@@ -103,6 +103,6 @@ class Lifecycle:
         if successor is None:
             self.notifier.stopping()
         else:
-            self.upgrade.let_go()
+            survive(self.upgrade.let_go)
             self.notifier.hand_over(successor)
         return has_successor

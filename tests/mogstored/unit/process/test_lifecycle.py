@@ -66,6 +66,13 @@ def test_stopping(
     assert caplog.messages == ["stopping"]
 
 
+def test_successor_is_named_though_the_launcher_does_not_end(parts: Mock) -> None:
+    parts.upgrade.successor = 7
+    parts.upgrade.let_go.side_effect = MemoryError
+    assert lifecycle(parts).announce_stopping()
+    assert parts.notifier.mock_calls == [call.hand_over(7)]
+
+
 @pytest.mark.parametrize(
     ("received", "stops", "calls"),
     [
