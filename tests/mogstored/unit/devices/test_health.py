@@ -25,6 +25,13 @@ def test_work_that_has_not_moved_for_so_long_hangs(seconds: float, hangs: bool) 
     assert is_hung(7.0, 7.0 + seconds * HANGING_S) is hangs
 
 
+def test_nothing_is_held_against_a_device_before_its_first_look() -> None:
+    device = Health()
+    said = [name for name in Health.__slots__ if getattr(device, name, None) is True]
+    assert said == ["logs_looks"]
+    assert (device.error, device.state()) == (None, DeviceState.OK)
+
+
 def test_device_hangs_while_a_look_takes_too_long(now: list[float]) -> None:
     device = Health()
     with device.look():
