@@ -24,15 +24,16 @@ _IDLE: int | None = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALI
 _INTERVAL: int | None = getattr(socket, "TCP_KEEPINTVL", None)
 
 
-def hung_up(fds: Iterable[int]) -> set[int]:
+def hung_up(fds: Iterable[int], timeout_s: float = 0.0) -> set[int]:
     """Return the sockets of `fds` whose connection was reset or has failed.
 
-    Does not block, and consumes no data and no event. Closed descriptors are left out.
+    Of a socket pair, an end whose other end is closed in every process. Waits so long for the
+    first of them. Consumes no data and no event. Closed descriptors are left out.
 
     **Threads:** any. A descriptor may be closed and reused during the call; the caller must
     check that it still belongs to the same connection.
     """
-    return _look(fds, _GONE)
+    return _look(fds, _GONE, timeout_s)
 
 
 def sends_no_more(fds: Iterable[int]) -> set[int]:
@@ -45,12 +46,12 @@ def sends_no_more(fds: Iterable[int]) -> set[int]:
     return _look(fds, _ENDED)
 
 
-def _look(fds: Iterable[int], mask: int) -> set[int]:
+def _look(fds: Iterable[int], mask: int, timeout_s: float = 0.0) -> set[int]:
     looked_at = select.poll()
     for fd in fds:
         if fd >= 0:
             looked_at.register(fd, mask & ~_GONE)
-    return {fd for fd, events in looked_at.poll(0) if events & mask}
+    return {fd for fd, events in looked_at.poll(timeout_s * 1000) if events & mask}
 
 
 def probe_often(fd: int, interval_s: int) -> None:

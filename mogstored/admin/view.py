@@ -213,7 +213,7 @@ def look(facts: NodeFacts, sources: Sources, history: History) -> NodeView:
 
 
 def _with_text(total: ProcessSnapshot) -> ProcessSnapshot:
-    """Replace bytes of names that are no text, which Python keeps as lone surrogates."""
+    """Show names as the log does: JSON and metrics are text, and names are bytes."""
     if all(each.path.isprintable() and each.source.isprintable() for each in total.devices):
         return total
     return total._replace(

@@ -12,13 +12,13 @@ import contextlib
 import errno
 import logging
 import os
-import select
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple, Protocol
 
+from mogpoll.system.hangups import hung_up
 from mogpoll.threads import signals_blocked
 from mogstored.admin.control import ControlWriter, NodeFacts, ServingProcess
 from mogstored.children import describe_exit, forget_child, note_child
@@ -179,7 +179,8 @@ class AdminKeeper:
             self._check_at = monotonic() + _CHECK_S
             for process in list(self._unsettled):
                 self._settle(process)
-            if self._spawner.is_blind and self._control is not None and _is_over(self._control):
+            control = self._control if self._spawner.is_blind else None
+            if control is not None and hung_up([control.fileno()]):
                 how = "has ended"
         if how is not None:
             _log.error("the admin process died: it %s", how)
@@ -228,7 +229,7 @@ class AdminKeeper:
         """Stop, and wait so long until the process has ended."""
         if self._control is not None:
             self._control.end()
-            _is_over(self._control, timeout_s)
+            hung_up([self._control.fileno()], timeout_s)
         self.stop()
 
     def stop(self) -> None:
@@ -295,7 +296,7 @@ class AdminKeeper:
         """Close the channels that are over, and replace one that was lost on its way."""
         channels = self._channels[process]
         last = channels.ends[-1:]
-        for end in [each for each in channels.ends if _is_over(each)]:
+        for end in [each for each in channels.ends if hung_up([each.fileno()])]:
             channels.ends.remove(end)
             end.close()
         if not channels.ends:
@@ -321,10 +322,3 @@ class AdminKeeper:
             with contextlib.suppress(OSError):
                 self._control.close()
             self._control = None
-
-
-def _is_over(end: socket.socket | ControlWriter, timeout_s: float = 0.0) -> bool:
-    """Return whether the other end is closed everywhere, at last after so long."""
-    room = select.poll()
-    room.register(end, 0)
-    return any(event & select.POLLHUP for _, event in room.poll(timeout_s * 1000))

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from mogpoll.system.hangups import hung_up
 from mogpoll.threads import signals_blocked
 from mogstored.children import describe_exit, forget_child, note_child
 from mogstored.process.admin.child import AdminProgram
@@ -183,9 +184,7 @@ class Launcher:
         # Unlike a close, it reaches the process while forked children hold copies.
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
-        room = select.poll()
-        room.register(self._sock, 0)
-        if room.poll(timeout_s * 1000):
+        if hung_up([self._sock.fileno()], timeout_s):
             # Its files are closed, so nothing can keep it from its end.
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self._pid, 0)
