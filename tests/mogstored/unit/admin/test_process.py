@@ -18,6 +18,7 @@ from mogstored.log.bounded_writer import FlushResult
 from mogstored.observability.frames import frame
 from mogstored.observer import REQUEST
 from tests.support.admin_rig import AdminRig, admin_rig
+from tests.support.clock import stop_clock
 from tests.support.http import Client, compose
 from tests.support.snapshots import FACTS, snapshot
 from tests.support.sockets import refuses
@@ -241,9 +242,7 @@ class TestTimes:
 
     @pytest.fixture
     def now(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-        now = [1000.0]
-        monkeypatch.setattr(process, "monotonic", lambda: now[0])
-        return now
+        return stop_clock(monkeypatch, process, 1000.0)
 
     @pytest.fixture
     def admin(self, now: list[float]) -> Iterator[Any]:

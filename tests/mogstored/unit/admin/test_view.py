@@ -14,6 +14,7 @@ from mogstored.admin.view import SILENCE_S, History, NodeView, Usage, look, meas
 from mogstored.observability.snapshot import DeviceSnapshot
 from mogstored.rlimits import max_open_files
 from tests.support.admin_rig import Serving
+from tests.support.clock import stop_clock
 from tests.support.snapshots import FACTS, NOTHING, device, serving_process, snapshot, view
 
 
@@ -141,8 +142,8 @@ def test_usage_is_that_of_all_processes(
     monkeypatch: pytest.MonkeyPatch, leader: int, processes: int
 ) -> None:
     """This one, one that serves, and the leading one, which may be the one that serves."""
-    sources, now = Sources(), [1000.0]
-    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    sources = Sources()
+    stop_clock(monkeypatch, module, 1000.0)
     monkeypatch.setattr(module, "measure", lambda pid: Usage(1.0, 10, 100, 1000))
     monkeypatch.setattr(module, "_measure_self", lambda: Usage(5.0, 50, 500, 5000))
     serving = Serving(2, os.getpid())

@@ -12,6 +12,7 @@ import pytest
 from mogstored.connections import clients as module
 from mogstored.connections.clients import Clients
 from mogstored.log.handlers import NOTICE
+from tests.support.clock import stop_clock
 from tests.support.waiting import promptly
 
 if TYPE_CHECKING:
@@ -71,9 +72,7 @@ class Pool:
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    found = [1000.0]
-    monkeypatch.setattr(module, "monotonic", lambda: found[0])
-    return found
+    return stop_clock(monkeypatch, module, 1000.0)
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ import pytest
 
 from mogstored.devices import health
 from mogstored.devices.health import HANGING_S, DeviceState, Health, HeldSlots, is_hung
+from tests.support.clock import stop_clock
 
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The clock, as its only item."""
-    now = [1000.0]
-    monkeypatch.setattr(health, "monotonic", lambda: now[0])
-    return now
+    return stop_clock(monkeypatch, health, 1000.0)
 
 
 @pytest.mark.parametrize(("seconds", "hangs"), [(0, False), (0.99, False), (1, True), (50, True)])

@@ -15,6 +15,7 @@ from mogstored.devices.device import Devices
 from mogstored.devices.shares import SharedSlots, Shares
 from mogstored.devices.slots import READ, Load, Slots
 from mogstored.files.names import device_name
+from tests.support.clock import stop_clock
 from tests.support.threads import is_held, run_all
 
 if TYPE_CHECKING:
@@ -253,8 +254,7 @@ def test_clients_that_have_gone_are_dropped_and_the_others_keep_their_places() -
 
 
 def test_clients_that_have_waited_for_long_are_expired(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(slots, "monotonic", lambda: now[0])
+    now = stop_clock(monkeypatch, slots, 100.0)
     slotted = Slotted()
     waiting = slotted.enter(3, has_nothing=True)
     holding = slotted.enter(1)
@@ -435,8 +435,7 @@ def test_turns_are_counted_by_operation_and_duration() -> None:
 
 
 def test_waits_are_those_of_parked_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(slots, "monotonic", lambda: now[0])
+    now = stop_clock(monkeypatch, slots, 100.0)
     slotted = Slotted()
     first, second = slotted.enter(3)
     now[0] += 1.5

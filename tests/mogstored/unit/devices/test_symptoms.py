@@ -13,15 +13,14 @@ from mogstored.config.model import Config
 from mogstored.devices.sickness import symptoms
 from mogstored.devices.sickness.standing import Standing
 from mogstored.devices.sickness.symptoms import ErrorLimits, Symptoms
+from tests.support.clock import stop_clock
 
 LIMITS = ErrorLimits(error_write_limit=3, error_read_limit=5, window_s=60)
 
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    now = [1000.0]
-    monkeypatch.setattr(symptoms, "monotonic", lambda: now[0])
-    return now
+    return stop_clock(monkeypatch, symptoms, 1000.0)
 
 
 def error(number: int = errno.EIO) -> OSError:

@@ -15,6 +15,7 @@ from mogstored.files.disk_errors import Attempt, NotMounted
 from mogstored.http import statuses
 from mogstored.log import rate_limit
 from mogstored.log.rate_limit import KeyedRateLimiter
+from tests.support.clock import stop_clock
 
 # FreeBSD's numbers: a file system that found itself damaged, and a jail of capabilities.
 EINTEGRITY, ENOTCAPABLE = 97, 93
@@ -105,8 +106,7 @@ def test_not_mounted(table: dict[int, int], expected: int) -> None:
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time of the rate limit, which has not seen anything yet."""
-    now = [100.0]
-    monkeypatch.setattr(rate_limit, "monotonic", lambda: now[0])
+    now = stop_clock(monkeypatch, rate_limit, 100.0)
     monkeypatch.setattr(disk_errors, "_lines", KeyedRateLimiter(interval_s=5.0))
     # With the limits that they have.
     monkeypatch.setattr(statuses._aborted_paths, "_seen", {})

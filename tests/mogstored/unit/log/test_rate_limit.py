@@ -6,11 +6,11 @@ import pytest
 
 from mogstored.log import rate_limit
 from mogstored.log.rate_limit import BurstLimiter, KeyedRateLimiter, RateLimiter, more
+from tests.support.clock import stop_clock
 
 
 def test_due_once_in_each_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(rate_limit, "monotonic", lambda: now[0])
+    now = stop_clock(monkeypatch, rate_limit, 100.0)
     limiter = RateLimiter(10.0)
     due = []
     for now[0] in (100.0, 100.0, 109.9, 110.0, 115.0, 300.0, 300.1):
@@ -21,8 +21,7 @@ def test_due_once_in_each_interval(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_key_is_due_on_its_own_and_counts_what_it_skips(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now = [100.0]
-    monkeypatch.setattr(rate_limit, "monotonic", lambda: now[0])
+    now = stop_clock(monkeypatch, rate_limit, 100.0)
     limiter: KeyedRateLimiter[str] = KeyedRateLimiter(10.0)
     asked = [(100, "a"), (101, "a"), (101, "b"), (109, "a"), (110, "a"), (111, "b"), (120, "a")]
     skipped = []
@@ -39,8 +38,7 @@ def test_table_of_keys_is_bounded() -> None:
 
 
 def test_burst_is_permitted_again_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(rate_limit, "monotonic", lambda: now[0])
+    now = stop_clock(monkeypatch, rate_limit, 100.0)
     limiter = BurstLimiter(burst=3, interval_s=1.0)
     skipped = []
     for now[0] in (100.0, 100.0, 100.0, 100.0, 100.9, 101.0, 101.1, 200.0, 200.0, 200.0, 200.0):
@@ -49,8 +47,7 @@ def test_burst_is_permitted_again_one_by_one(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_keys_that_skipped_are_overdue_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(rate_limit, "monotonic", lambda: now[0])
+    now = stop_clock(monkeypatch, rate_limit, 100.0)
     limiter: KeyedRateLimiter[str] = KeyedRateLimiter(10.0)
     for key in "aabaac":
         limiter.skipped(key)

@@ -20,6 +20,7 @@ from mogstored.observability.access_log import MAX_WAITING, STOP_S, AccessLog
 from mogstored.observability.access_target import Target
 from mogstored.observability.exchange import Exchange
 from tests.support.access_lines import parse_combined, parse_json
+from tests.support.clock import stop_clock
 from tests.support.disks import small_disk
 from tests.support.slow_disk import slow_disk
 from tests.support.threads import join
@@ -468,8 +469,7 @@ class TestSyslog:
 def test_losses_are_reported_once_in_a_while(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    now = [100.0]
-    monkeypatch.setattr(access_log, "monotonic", lambda: now[0])
+    now = stop_clock(monkeypatch, access_log, 100.0)
     log = AccessLog("/x", "combined")
     for now[0], lost in ((100, 1), (100.5, 2), (101.5, 4), (102, 8), (110, 16), (112, 32)):
         log._lose(lost)

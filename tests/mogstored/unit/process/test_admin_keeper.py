@@ -18,6 +18,7 @@ from mogstored.observability.snapshot import ProcessSnapshot
 from mogstored.observer import REQUEST, Observer
 from mogstored.process.admin import keeper as module
 from mogstored.process.admin.keeper import AdminKeeper, ChannelEnds
+from tests.support.clock import stop_clock
 from tests.support.snapshots import FACTS
 from tests.support.waiting import PATIENCE_S, wait_until
 
@@ -389,8 +390,7 @@ def test_end_waits_for_the_process_or_until_its_time_is_up(
 def test_times_between_starts_and_checks(
     spawner: FakeSpawner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    now = stop_clock(monkeypatch, module, 1000.0)
     keeper = AdminKeeper(spawner, FACTS)
 
     def after(at: float) -> tuple[int, float | None]:

@@ -17,6 +17,7 @@ from mogstored.process.upgrades import upgrade as module
 from mogstored.process.upgrades.invocation import Invocation
 from mogstored.process.upgrades.launcher import ENDED, FAILED, STARTED, Answer
 from mogstored.process.upgrades.upgrade import Upgrade
+from tests.support.clock import stop_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,9 +165,7 @@ class TestAnswers:
 
     @pytest.fixture
     def now(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-        now = [1000.0]
-        monkeypatch.setattr(module, "monotonic", lambda: now[0])
-        return now
+        return stop_clock(monkeypatch, module, 1000.0)
 
     @pytest.fixture
     def parts(self, caplog: pytest.LogCaptureFixture) -> Any:

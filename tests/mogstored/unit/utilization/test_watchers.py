@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mogstored.utilization import watchers
+from tests.support.clock import stop_clock
 from tests.support.sidechannel_rig import Rig
 from tests.support.sockets import fill, reset
 from tests.support.threads import join
@@ -235,8 +236,7 @@ def test_observer_wants_reports_without_a_watcher(rig: Rig) -> None:
 
 
 def test_old_report_says_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(watchers, "monotonic", lambda: now[0])
+    now = stop_clock(monkeypatch, watchers, 1000.0)
     rig.watchers.publish({"sda": "25.50"})
     now[0] = 1005.0
     assert rig.watchers.utilization(["sda"]) == 0.255
