@@ -86,6 +86,7 @@ def test_partial_line_is_awaited_and_so_are_four_more(
 def test_running_digest_is_finished(node: Node, client: Manager) -> None:
     size = 200 * 1024 * 1024
     os.truncate(node.write("/dev1/large", b""), size)
+    assert client.ask(b"") == b"\r\n"
     before = node.process.num_fds()
     client.send(b"MD5 /dev1/large fsck\r\nsize /dev1/f\r\n")
     wait_until(lambda: node.process.num_fds() > before, "the file is open")
