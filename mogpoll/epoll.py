@@ -40,7 +40,7 @@ from mogpoll.system.forking import disown_after_fork
 from mogpoll.system.timeouts import clip_timeout
 
 # Linux's numbers, so that this module can be imported on every system.
-_EPOLLIN, _EPOLLPRI, _EPOLLOUT = 0x001, 0x002, 0x004
+_EPOLLIN, _EPOLLOUT = 0x001, 0x004
 _EPOLLERR, _EPOLLHUP, _EPOLLRDHUP = 0x008, 0x010, 0x2000
 _EPOLLONESHOT = 1 << 30
 
@@ -50,7 +50,6 @@ _MASKS = {Interest.READ: _IN, Interest.WRITE: _OUT, Interest.READ_WRITE: _IN | _
 
 _MEANING = {
     _EPOLLIN: Readiness.READABLE,
-    _EPOLLPRI: Readiness.READABLE,
     _EPOLLOUT: Readiness.WRITABLE,
     _EPOLLERR: Readiness.HANGUP,
     _EPOLLHUP: Readiness.HANGUP,
@@ -109,7 +108,7 @@ class EpollPoller(HeldPoller):
             raise AlreadyRegistered(fd)
         try:
             self._epoll.register(fd, mask)
-        except (OSError, OverflowError, ValueError) as error:
+        except (OSError, ValueError) as error:
             self._registered.pop(fd, None)
             raise self._refusal(fd, error) from None
 
@@ -168,7 +167,7 @@ class EpollPoller(HeldPoller):
 
     def disown(self) -> None:
         """Close a forked child's copy of the descriptor; the parent's queue is not affected."""
-        self.forget_holders()
+        self.renew_lock()
         self._epoll.close()
 
     def _refusal(self, fd: int, error: Exception) -> Exception:
@@ -182,8 +181,6 @@ class EpollPoller(HeldPoller):
         if isinstance(error, OSError) and error.errno in (errno.EPERM, errno.EINVAL):
             # EINVAL: the queue itself.
             return NotPollable(fd)
-        if isinstance(error, OverflowError):
-            return BadDescriptor(fd)
         if isinstance(error, OSError) and error.errno == errno.EBADF:
             return BadDescriptor(fd)
         return error

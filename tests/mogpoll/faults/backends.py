@@ -22,7 +22,7 @@ BACKENDS = (
             raise AlreadyRegistered(fd)
         try:
             self._epoll.register(fd, mask)
-        except (OSError, OverflowError, ValueError) as error:
+        except (OSError, ValueError) as error:
             self._registered.pop(fd, None)
             raise self._refusal(fd, error) from None
 """,
@@ -30,7 +30,7 @@ BACKENDS = (
             raise AlreadyRegistered(fd)
         try:
             self._epoll.register(fd, mask)
-        except (OSError, OverflowError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise self._refusal(fd, error) from None
         self._registered[fd] = object()
 """,
