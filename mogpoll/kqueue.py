@@ -201,7 +201,7 @@ class KqueuePoller(HeldPoller):
         The object is never freed: before CPython 3.12.1 its destructor closed the file that
         has the number now (n17, https://github.com/python/cpython/issues/110395).
         """
-        self.forget_holders()
+        self.renew_lock()
         self._disowned = True
         # A thread of the parent may have held the old one.
         self._lock = threading.Lock()

@@ -153,11 +153,9 @@ class HeldPoller(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def forget_holders(self) -> None:
+    def renew_lock(self) -> None:
         """In a forked child: a thread of the parent may have held the lock."""
         self._holds_lock = threading.Lock()
-        with self._holds_lock:
-            self._holders = 0
 
     @abstractmethod
     def _close(self) -> None: ...

@@ -157,6 +157,19 @@ for thread in threads:
 assert statuses == [0] * 20, statuses
 """
 
+# As if another thread were in `hold`. Under the interpreter lock none is there at a fork.
+FORK_BESIDE_A_HOLDER = """
+def run():
+    poller.hold()
+    poller.close()
+    poller.release()
+    assert refused(lambda: poller.wait(0))
+
+with poller._holds_lock:
+    assert child(run) == 0
+poller.add(fd, WRITE)
+assert poller.wait(10).fd == fd
+"""
 
 # One of each kind that the backend accepts, and one without a poller.
 WAKERS_ARE_CLOSED = """
@@ -231,6 +244,7 @@ waker.wake()
         pytest.param(CHILD_TOUCHES_NO_NUMBER, id="child_touches_no_number"),
         pytest.param(CHILD_HAS_POLLERS_OF_ITS_OWN, id="child_has_pollers_of_its_own"),
         pytest.param(FORK_UNDER_LOAD, id="fork_under_load"),
+        pytest.param(FORK_BESIDE_A_HOLDER, id="fork_beside_a_holder"),
         pytest.param(WAKERS_ARE_CLOSED, id="wakers_are_closed"),
         pytest.param(WAKE_BESIDE_FORKS, id="wake_beside_forks"),
     ],

@@ -19,6 +19,7 @@ from mogpoll import (
     KqueuePoller,
     NotPollable,
     NotRegistered,
+    PollerClosed,
     Readiness,
 )
 from tests.mogpoll.kqueue import scripted_kqueue
@@ -310,6 +311,17 @@ def test_n17_disowned_queue_is_neither_closed_nor_destroyed(kernel: ScriptedKern
     gc.collect()
     assert not was_closed
     assert queue() is not None
+
+
+def test_n17_locks_that_a_thread_of_the_parent_held_are_free_in_the_child(
+    poller: KqueuePoller, fd: int
+) -> None:
+    with poller._lock, poller._holds_lock:
+        poller.disown()
+        poller.hold()
+        poller.release()
+        with pytest.raises(PollerClosed):
+            poller.rearm(fd, READ)
 
 
 class FullOnce(dict[int, int]):
