@@ -128,7 +128,6 @@ class Loop(Generic[T, W]):
             while True:
                 if queue and not is_pollers_turn:
                     is_pollers_turn = True
-                    fd = -1
                     try:
                         task, worker.reason = queue.popleft()
                     except IndexError:
@@ -217,7 +216,7 @@ class Loop(Generic[T, W]):
         except BaseException:
             worker.waiting = False
             if task is not None:
-                self._close(task.fileno() if fd < 0 else fd, task)
+                self._close(table.members.get(id(task), -1), task)
             raise
 
     def _close(self, fd: int, task: T) -> None:
