@@ -39,7 +39,6 @@ class Sample:
 
     waiting: int
     busy: int
-    stuck: int
     steps: int
     backlog: bool
     interval_s: float

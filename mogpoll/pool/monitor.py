@@ -122,7 +122,6 @@ class Monitor:
         return Sample(
             waiting=waiting,
             busy=len(steps) - steps.count(0),
-            stuck=steps.count(0),
             steps=sum(steps),
             backlog=backlog,
             interval_s=time.monotonic() - began,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mogpoll.pool.elastic import Sample
 from mogpoll.pool.monitor import Monitor
 from tests.support.threads import join, may_be_asleep
 from tests.support.waiting import wait_until
@@ -111,3 +112,46 @@ def test_monitor_that_was_asked_to_end_changes_nothing(pool: Pool) -> None:
     pool.fill()
     join(pool.monitor)
     assert pool.changes.empty()
+
+
+class Looks:
+    """In the place of a monitor's samples and of its look at the queue."""
+
+    def __init__(self, monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+        # How many workers wait, how many are stuck.
+        self.script: list[tuple[int, int]] = []
+        self.intervals_ms: list[float] = []
+        self.polls: list[int] = []
+        monkeypatch.setattr(monitor, "_sample", self.sample)
+        monkeypatch.setattr(monitor, "_queue", self)
+
+    def poll(self, timeout_ms: int) -> bool:
+        # After how many samples.
+        self.polls.append(len(self.intervals_ms))
+        return timeout_ms > 0
+
+    def sample(self, interval_s: float) -> Sample | None:
+        self.intervals_ms.append(interval_s * 1000)
+        if not self.script:
+            return None
+        waiting, stuck = self.script.pop(0)
+        return Sample(
+            waiting=waiting, busy=0, steps=0, backlog=stuck > 0, interval_s=interval_s, cpu_s=0.0
+        )
+
+
+@pytest.fixture
+def looks(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Looks:
+    return Looks(pool.monitor, monkeypatch)
+
+
+def test_looks_are_frequent_again_after_a_change(pool: Pool, looks: Looks) -> None:
+    looks.script = [(1, 0)] * 4 + [(0, 1), (1, 0)]
+    pool.monitor._run()
+    assert looks.intervals_ms == [4, 8, 16, 16, 16, 4, 8]
+
+
+def test_queue_is_looked_at_first_only_where_a_worker_waited(pool: Pool, looks: Looks) -> None:
+    looks.script = [(1, 0), (0, 1), (0, 0), (2, 0)]
+    pool.monitor._run()
+    assert looks.polls == [0, 1, 4]
