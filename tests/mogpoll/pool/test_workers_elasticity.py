@@ -25,11 +25,14 @@ def running(pool: WorkerPool[FakeTask, object]) -> int:
     return len(pool._crew.running())
 
 
-@pytest.mark.parametrize(("is_locked", "spare"), [(True, 1), (False, 6)])
+@pytest.mark.parametrize(("is_locked", "spare"), [(None, 1), (True, 1), (False, 6)])
 def test_interpreter_lock_lets_one_run_and_else_each_processor(
-    monkeypatch: pytest.MonkeyPatch, is_locked: bool, spare: int
+    monkeypatch: pytest.MonkeyPatch, is_locked: bool | None, spare: int
 ) -> None:
+    """None: an interpreter that always has it."""
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: is_locked, raising=False)
+    if is_locked is None:
+        monkeypatch.delattr(sys, "_is_gil_enabled")
     monkeypatch.setattr(crew, "usable_cores", lambda: 6)
     assert default_spare() == spare
 

@@ -249,6 +249,24 @@ def test_stop_gives_up_on_a_thread_that_is_stuck_and_touches_nothing(pools: Pool
     assert (waiting.closes, stuck.closes) == (1, 1)
 
 
+def test_stop_without_time_waits_for_no_thread(
+    pools: PoolFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float | None] = []
+
+    class Stuck:
+        join = waits.append
+
+        def is_alive(self) -> bool:
+            return True
+
+    pool = pools.pool(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(pool._crew, "stop", lambda: [Stuck()])
+        assert not pool.stop(0)
+    assert waits == [0.0]
+
+
 @pytest.mark.usefixtures("restless")
 def test_stop_under_load(pools: PoolFixture) -> None:
     pool = pools.pool(8, spare=4)

@@ -295,6 +295,7 @@ def statistics_of(pool: WorkerPool[FakeTask, object]) -> dict[str, int]:
 
 def test_statistics_count_tasks_and_threads(pools: PoolFixture) -> None:
     pool = pools.pool(5, spare=2)
+    assert pool.statistics().parked == 0
     pools.parked(pool)
     waiting = pools.added(pool, interest=Interest.READ)
     timer = pool.call_later(3600, lambda: None)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import threading
+import types
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from mogpoll import AlreadyRegistered, Interest, Next, NotPollable, Poller
+from mogpoll import AlreadyRegistered, Interest, Next, NotPollable, Poller, Reason
+from mogpoll.pool import table as module
 from mogpoll.pool.step import Task
-from mogpoll.pool.table import TaskTable
+from mogpoll.pool.table import Deadline, TaskTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,3 +107,64 @@ def test_task_that_cannot_be_added_leaves_nothing() -> None:
         table.add(_Task(), Interest.READ, None)
     assert (table.armed, table.members, table.arming, table.marks) == ({}, {}, set(), {})
     assert table.numbers == set()
+
+
+def with_waiting(
+    wake: Callable[[], None] = lambda: None, steppers: tuple[int, ...] = ()
+) -> tuple[TaskTable[Task[Any]], _Task]:
+    """Return a table, and the task that waits in it."""
+    poller = _RefusingPoller(NotPollable(FD))
+    poller.is_refusing = False
+    table: TaskTable[Task[Any]] = TaskTable(cast("Poller", poller), steppers, wake, lambda _: None)
+    task = _Task()
+    table.add(task, Interest.READ, None)
+    return table, task
+
+
+def test_sweep_by_a_step_wakes_another_worker() -> None:
+    """Its own may wait for the tasks that it has swept."""
+    woken: list[bool] = []
+    table, _ = with_waiting(lambda: woken.append(True), (threading.get_ident(),))
+    assert (table.sweep(lambda _: False, None), woken) == (0, [])
+    assert (table.sweep(lambda _: True, None), woken) == (1, [True])
+
+
+def test_sweep_owns_a_task_once_the_call_that_armed_it_has_returned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table, task = with_waiting()
+    table.arming.add(FD)
+    sleeps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        sleeps.append(seconds)
+        table.arming.discard(FD)
+
+    monkeypatch.setattr(module, "time", types.SimpleNamespace(sleep=sleep))
+    acts: list[set[int]] = []
+    table.sweep(lambda _: True, lambda _: acts.append(table.arming.copy()))
+    assert (sleeps, acts, list(table.queue)) == ([0], [set()], [(task, Reason.RESUMED)])
+
+
+def test_deadline_does_not_take_a_task_whose_arming_has_not_returned() -> None:
+    table, task = with_waiting()
+    deadline = table.deadlines[id(task)] = Deadline(0.0, FD, 1.0)
+    table.arming.add(FD)
+    assert not table.claim_overdue(id(task), deadline)
+    assert (table.armed, list(table.queue)) == ({FD: task}, [])
+    table.arming.discard(FD)
+    assert table.claim_overdue(id(task), deadline)
+    assert list(table.queue) == [(task, Reason.DEADLINE)]
+
+
+def test_deadline_of_a_task_that_had_the_number_before_is_not_met() -> None:
+    table, task = with_waiting()
+    assert not table.claim_overdue(1, Deadline(0.0, FD, 1.0))
+    assert list(table.queue) == [(task, Reason.RESUMED)]
+
+
+def test_table_is_not_closed_while_a_sweep_goes_on() -> None:
+    table, _ = with_waiting()
+    with table._claims:
+        assert not table.refuse_more(0.01)
+    assert table.refuse_more(0.01)

@@ -14,7 +14,7 @@ from mogpoll import Next, PoolStopped, Reason
 from mogpoll.pool import timers
 from tests.mogpoll.pool.tasks import LIMIT_S, Blocker, FakeTask, PoolFixture
 from tests.support.sockets import drain
-from tests.support.threads import run_all
+from tests.support.threads import Running, run_all
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -281,6 +281,39 @@ def test_stop_drops_what_is_to_come(pools: PoolFixture) -> None:
     assert (task.closes, calls) == (1, [])
     with pytest.raises(PoolStopped):
         pool.call_later(0, lambda: None)
+
+
+def test_call_that_no_worker_has_made_before_the_stop_is_over(pools: PoolFixture) -> None:
+    pool = pools.pool(1)
+    blocker = Blocker()
+    pools.added(pool, blocker).ping()
+    blocker.wait_for(1)
+    calls: list[int] = []
+    timer = pool.call_later(0, lambda: calls.append(1))
+    wait_until(lambda: pool.statistics().queued == 1, "it is queued")
+    stopping = Running(lambda: pools.stop(pool))
+    wait_until(lambda: pool._crew.stopping, "the pool is being stopped")
+    blocker.go_on.set()
+    assert stopping.result()
+    assert (calls, timer.cancel(), repr(timer)) == ([], False, "<DelayedCall, over>")
+
+
+def test_thread_sleeps_while_nothing_is_due(pools: PoolFixture) -> None:
+    pool = pools.pool(1)
+    pool.call_later(HOUR_S, lambda: None)
+    waits: list[float | None] = []
+    genuine = pool._timers._news.wait
+
+    def wait(timeout: float | None = None) -> bool:
+        waits.append(timeout)
+        return genuine(timeout)
+
+    pool._timers._news.wait = wait  # type: ignore[method-assign]
+    pool.call_later(HOUR_S / 2, lambda: None)
+    wait_until(lambda: waits != [], "it sleeps until the new one")
+    assert all(wait_s is not None and wait_s > HOUR_S / 3 for wait_s in waits)
+    # It may not have slept before.
+    assert len(waits) <= 2
 
 
 def test_heap_keeps_nothing_of_tasks_that_have_gone(
