@@ -25,6 +25,9 @@ _log = logging.getLogger("mogpoll")
 _CLOSE, _PARKED, _NOTIFIED = Next.CLOSE, Next.PARKED, Next.NOTIFIED
 _READY = Reason.READY
 
+# In the place of a descriptor.
+_NONE = -1
+
 # Between a worker's failure outside of a step and its next try.
 _RECOVERY_S = 0.1
 
@@ -216,7 +219,7 @@ class Loop(Generic[T, W]):
         except BaseException:
             worker.waiting = False
             if task is not None:
-                self._close(table.members.get(id(task), -1), task)
+                self._close(table.members.get(id(task), _NONE), task)
             raise
 
     def _close(self, fd: int, task: T) -> None:

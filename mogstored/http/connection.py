@@ -304,9 +304,6 @@ class Discard(Work):
 class Linger(Work):
     """After the last answer: read and drop until the client ends, for `LINGER_S` at most."""
 
-    def __init__(self) -> None:
-        self._dropped = 0
-
     def begin(self, connection: HTTPConnection) -> Next:
         self._dropped = len(connection.pending)
         connection.pending = b""

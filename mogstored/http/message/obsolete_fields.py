@@ -18,7 +18,7 @@ from mogstored.http.message.grammar import AMBIGUOUS_FOLD, FOLD, LENGTH, LENGTH_
 
 def may_be_mended(fields: bytes) -> bool:
     """Say whether `fields`, which need not be complete, hold what `mend` is for."""
-    return FOLD.search(fields, 1) is not None or len(LENGTH_NAME.findall(fields)) > 1
+    return FOLD.search(fields, 1) is not None or len(LENGTH_NAME.findall(fields)) >= 2
 
 
 def mend(fields: bytes) -> bytes:

@@ -43,6 +43,13 @@ def test_left_alone(fields: bytes) -> None:
     assert mend(b"\r\n" + fields) == b"\r\n" + fields
 
 
+@pytest.mark.parametrize(
+    "fields", [b"", b"A: b\r\n", b"Content-Length: 5\r\nA b\r\n", b" A: b\r\n"]
+)
+def test_without_a_use_for_mending(fields: bytes) -> None:
+    assert not may_be_mended(b"\r\n" + fields)
+
+
 def test_twice_the_same_and_once_something_else() -> None:
     """What cannot be merged is left for the parser to refuse."""
     fields = b"\r\nContent-Length: 5\r\nContent-Length: 5\r\nContent-Length: +5\r\n\r\n"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mogstored.http.message.grammar import MAX_HEAD
 from mogstored.http.message.partial import PartialHead
+from mogstored.http.message.ranges import ByteRange
 from mogstored.http.message.request import (
     BadRequest,
     Fields,
@@ -34,6 +34,8 @@ def parse_in_pieces(head: bytes, cuts: list[int]) -> Request:
     raise AssertionError("the head is not whole")
 
 
+# With its empty line.
+LARGEST_HEAD = 65_535
 LONGEST = b"/dev16777215/0/000/000/0123456789.fid"
 
 
@@ -111,8 +113,8 @@ def test_fault_in_a_field_is_found_before_the_end_of_the_head(block: bytes) -> N
 
 
 def test_head_of_the_largest_size_is_accepted() -> None:
-    head = b"GET / HTTP/1.1\r\nX: " + b"x" * (MAX_HEAD - 23) + b"\r\n\r\n"
-    assert len(head) == MAX_HEAD
+    head = b"GET / HTTP/1.1\r\nX: " + b"x" * (LARGEST_HEAD - 23) + b"\r\n\r\n"
+    assert len(head) == LARGEST_HEAD
     assert parse(head).method == b"GET"
     with pytest.raises(BadRequest, match="too long"):
         parse(head.replace(b"X: ", b"X: x"))
@@ -121,12 +123,21 @@ def test_head_of_the_largest_size_is_accepted() -> None:
 def test_head_without_an_end_is_refused_at_the_limit() -> None:
     partial = PartialHead()
     with pytest.raises(BadRequest, match="too long"):
-        partial.feed(b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_HEAD)
+        partial.feed(b"GET / HTTP/1.1\r\nX: " + b"x" * LARGEST_HEAD)
 
 
 def fields_of(*lines: bytes, minor: int = 1) -> Fields:
     block = b"".join(line + b"\r\n" for line in lines)
     return parse(b"PUT / HTTP/1.%d\r\n%b\r\n" % (minor, block)).fields
+
+
+@pytest.mark.parametrize("blanks", [b"", b" ", b"\t", b" \t", b"\t "])
+def test_blanks_around_a_value_mean_nothing(blanks: bytes) -> None:
+    md5 = b"AAAAAAAAAAAAAAAAAAAAAA=="
+    values = {b"Range": b"bytes=0-1", b"Content-MD5": md5, b"Content-Length": b"5"}
+    fields = fields_of(*(name + b":" + blanks + value + blanks for name, value in values.items()))
+    assert (fields.range_, fields.content_md5) == (ByteRange(0, 1), md5)
+    assert fields.content_length == 5
 
 
 @pytest.mark.parametrize(
