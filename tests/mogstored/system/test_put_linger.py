@@ -21,7 +21,7 @@ from tests.support.puts import (
     put_chunked,
     put_head,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import promptly, wait_until
 
 if TYPE_CHECKING:
     from tests.support.daemon import Node
@@ -86,10 +86,15 @@ def test_client_of_a_broken_chunk_reads_the_status(node: Node, target: str) -> N
 
 def test_client_that_does_nothing_is_closed_in_the_end(node: Node) -> None:
     before = node.process.num_fds()
-    with Client(node.http) as client:
-        client.send(put_head("/dev666/f", "Content-Length: 5"))
-        assert_refusal(client, NOT_FOUND)
-        wait_until(lambda: node.process.num_fds() <= before, "the node closed its end")
+
+    def be_closed() -> None:
+        with Client(node.http) as client:
+            client.send(put_head("/dev666/f", "Content-Length: 5"))
+            assert_refusal(client, NOT_FOUND)
+            wait_until(lambda: node.process.num_fds() <= before, "the node closed its end")
+
+    # It lingers for a second.
+    promptly(be_closed, 6.0)
 
 
 def test_client_that_trickles_is_closed_in_the_end(node: Node) -> None:

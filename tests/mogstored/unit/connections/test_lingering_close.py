@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mogstored.connections.lingering_close import LingeringClose
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, promptly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,8 +59,11 @@ def lingering(pool: Pool) -> Iterator[LingeringClose]:
 
 def test_one_that_was_in_a_step_is_met_again(pool: Pool, lingering: LingeringClose) -> None:
     connection = pool.linger(lingering)
-    for _ in range(3):
-        assert pool.asked.get(timeout=PATIENCE_S) == [connection]
+
+    def meet() -> list[list[Any]]:
+        return [pool.asked.get(timeout=PATIENCE_S) for _ in range(3)]
+
+    assert promptly(meet, 1.0) == [[connection]] * 3
 
 
 def test_one_that_has_ended_is_left_alone(pool: Pool, lingering: LingeringClose) -> None:

@@ -91,6 +91,16 @@ def test_each_wait_has_its_limit(wait: Wait, limits: dict[str, int], limit_s: in
     assert TimeLimits(**limits).limit(wait) == limit_s
 
 
+@pytest.mark.parametrize(
+    ("limits", "interval_s"),
+    [({}, None), ({"body_s": 8, "send_s": 60}, 2.0), ({"header_s": 1}, 0.25)],
+)
+def test_clients_are_looked_at_four_times_in_the_shortest_limit(
+    limits: dict[str, int], interval_s: float | None
+) -> None:
+    assert module._interval_s(TimeLimits(**limits)) == interval_s
+
+
 def test_shortest() -> None:
     assert TimeLimits().shortest() is None
     assert TimeLimits(send_s=7, body_s=5).shortest() == 5
