@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import select
@@ -9,10 +10,11 @@ import socket
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+from unittest.mock import Mock
 
 import pytest
 
-from mogpoll import Next
+from mogpoll import FileError, Next
 from mogstored.http import get
 from mogstored.http.get import Download
 from mogstored.http.message.ranges import Span
@@ -137,3 +139,53 @@ def test_turn_on_a_slow_disk_ends_with_its_time(
     said = verdicts(ours, tmp_path / "file", 16 * MIB)
     assert len(said) >= 16
     assert ended(ours, reader) == 16 * MIB
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("error", "reports"),
+    [
+        # The file has become shorter.
+        (None, ["shrunk"]),
+        (FileError(errno.EIO, "broken"), ["error"]),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), []),
+    ],
+    ids=["shrunk", "disk", "client"],
+)
+def test_file_that_is_not_sent_to_its_end_is_closed_while_the_slot_is_held(
+    pair: tuple[socket.socket, Reader],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: OSError | None,
+    reports: list[str],
+) -> None:
+    """The close can hang as well."""
+    ours, _ = pair
+    said: list[str] = []
+    monkeypatch.setattr(get, "report_shrunk", lambda *_: said.append("shrunk"))
+    monkeypatch.setattr(get, "report", lambda *_: said.append("error"))
+    (tmp_path / "file").write_bytes(bytes(100))
+    fd, left = os.open(tmp_path / "file", os.O_RDONLY), []
+    device: Any = Mock()
+    device.leave = lambda *_: left.append(is_open(fd))
+    session: Any = SimpleNamespace(
+        sock=ours, note_sent=lambda _: None, peer=lambda: "a client", turn_at=0.0, errno=0
+    )
+    download = Download(b"dev1/a", fd, b"", Span(0, 200), True, device)
+    if error is not None:
+        monkeypatch.setattr(get, "sendfile", Mock(side_effect=error))
+    if isinstance(error, ConnectionResetError):
+        with pytest.raises(ConnectionResetError):
+            download.advance(session, cast("Any", None))
+    else:
+        assert download.advance(session, cast("Any", None)) is Next.CLOSE
+    assert (left, said) == ([False], reports)
+    assert session.errno == (errno.EIO if reports == ["error"] else 0)
+    ended(ours, pair[1])

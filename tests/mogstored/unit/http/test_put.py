@@ -190,6 +190,7 @@ def test_client_that_cannot_be_named_leaves_its_slot(rig: Rig) -> None:
         # Another client made room.
         (OSError(errno.EMFILE, "full"), 2),
         (OSError(errno.ENOENT, "no device"), 1),
+        (OSError("without a number"), 1),
     ],
 )
 def test_file_is_stored_once_more_where_that_may_help(
@@ -210,12 +211,15 @@ def test_file_is_stored_once_more_where_that_may_help(
     )
     rig.connection.service.guard = rig.connection.service.min_free = None
     rig.connection.service.draining = True
+    rig.connection.errno = 0
     rig.connection.is_last_answer = lambda: False
     rig.connection.answer = lambda status, *_: status
     rig.connection.refuse = lambda status: status
     rig.device.note_change = lambda: None  # type: ignore[attr-defined]
     answered = rig.store_whole(rig.connection, b"dev1/a", Fields(True), rig.device, b"content")
     assert (answered, len(tried)) == (201 if attempts == 2 else 500, attempts)
+    assert rig.connection.errno == (0 if attempts == 2 else error.errno or 0)
+    assert rig.device.held == -1
 
 
 def test_upload_gets_the_device_whose_slot_it_has(

@@ -58,7 +58,21 @@ def test_time_that_a_slow_reader_has(monkeypatch: pytest.MonkeyPatch, counts_ack
 def test_client_whose_network_has_gone_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(monkeypatch, counts_acks=True)
     reader.left = 1
-    reader.now += 59.0
-    assert not reader.session.is_settled()
-    reader.now += 2.0
-    assert reader.session.is_settled()
+    for reader.now, settled in ((1059.0, False), (1060.0, False), (1060.03, True)):
+        assert reader.session.is_settled() is settled
+
+
+def test_client_that_took_less_than_a_second_has_twice_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = Reader(monkeypatch, counts_acks=True)
+    reader.acknowledged_at = 1000.9
+    for reader.now, settled in ((1002.0, False), (1002.6, False), (1002.8, True)):
+        assert reader.session.is_settled() is settled
+
+
+def test_client_that_took_long_has_a_minute_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader(monkeypatch, counts_acks=True)
+    reader.acknowledged_at = 1040.0
+    for reader.now, settled in ((1050.0, False), (1060.0, False), (1060.5, True)):
+        assert reader.session.is_settled() is settled
