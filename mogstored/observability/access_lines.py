@@ -63,7 +63,7 @@ def shorten(exchange: Plain) -> Plain:
     texts = [line[: MAX_TEXT + 1]]
     for name, pattern in ((b"Referer", _REFERER), (b"User-Agent", _USER_AGENT)):
         if found := pattern.search(block):
-            texts.append(name + b": " + found[1][: MAX_TEXT + 1])
+            texts.append(name + b":" + found[1][: MAX_TEXT + 1])
     return (*exchange[:2], b"\r\n".join(texts), *exchange[3:])
 
 
@@ -144,7 +144,7 @@ class _Json(_Format):
                     f'"method": {_or_null(method)}, "target": {_or_null(target)},'
                     f' "protocol": {_or_null(protocol)}'
                 )
-            milliseconds = min(999, int((ended - begin) * 1000))
+            milliseconds = int((ended - begin) * 1000)
             made.append(
                 f'{{"time": "{stamp}.{milliseconds:03d}Z", "client": {_or_null(client)},'
                 f' {request}, "status": {status}, "sent_bytes": {sent},'

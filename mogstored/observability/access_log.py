@@ -51,9 +51,10 @@ class AccessLog:
 
     **Threads:** `append` from any, the other methods from the main one. The queue is touched by
     single operations of a deque. `_lock` guards the count of what was lost; an exchange that finds
-    room does not take it. `_target`, `_format` and `_unsent` are the log thread's. That holds
-    `_turn` while a message is on its way from the queue to the target, so that a stop counts each
-    line once. It begins none after `_counted` is set.
+    room does not take it. `_target`, `_format` and `_unsent` are the log thread's, and a stop
+    reads `_unsent_lines` beside it. That holds `_turn` while a message is on its way from the
+    queue to the target, so that a stop counts each line once. It begins none after `_counted` is
+    set.
     """
 
     def __init__(
@@ -70,13 +71,14 @@ class AccessLog:
         self._trouble = self._lost_to = _TOO_SLOW
         self._thread: threading.Thread | None = None
         self._is_asleep = False
-        self._wants_reopening = False
+        self._reopening = threading.Event()
         self._news = threading.Event()
         self._ends_at: float | None = None
         self._end = threading.Event()
         self._target: Target | None = None
         self._format = access_format(format_name)
         self._unsent: deque[Message] = deque()
+        self._unsent_lines = 0
         self._turn = threading.Lock()
         self._counted = threading.Event()
 
@@ -106,7 +108,7 @@ class AccessLog:
 
         The file is not reopened when this returns: its disk may hang.
         """
-        self._wants_reopening = True
+        self._reopening.set()
         self._news.set()
 
     def stop(self) -> None:
@@ -147,7 +149,7 @@ class AccessLog:
         self._news.clear()
         self._is_asleep = True
         # One that came before `_is_asleep` was seen has not set `_news`.
-        if not (self._waiting or self._wants_reopening or self._end.is_set()):
+        if not (self._waiting or self._reopening.is_set() or self._end.is_set()):
             self._news.wait(self._report_in_s())
         self._is_asleep = False
 
@@ -177,14 +179,13 @@ class AccessLog:
                     self._trouble = reason(error)
                     self._lose(self._drop_all(target))
                     return True
-                self._unsent.popleft()
+                self._unsent_lines -= self._unsent.popleft().lines
 
     def _open(self) -> Target:
         if self._target is None:
-            self._wants_reopening = False
             self._target = self._open_first()
-        elif self._wants_reopening:
-            self._wants_reopening = False
+        elif self._reopening.is_set():
+            self._reopening.clear()
             try:
                 self._target.reopen()
             except OSError as error:
@@ -210,17 +211,19 @@ class AccessLog:
             count = min(len(self._waiting), _BATCH)
             batch = [self._waiting.popleft() for _ in range(count)]
             try:
-                self._unsent.extend(target.messages(self._format(batch)))
+                self._unsent = deque(target.messages(self._format(batch)))
             except BaseException:
                 self._lose(count)
                 raise
+            self._unsent_lines = count
         return self._unsent[0] if self._unsent else None
 
     def _drop_all(self, target: Target) -> int:
         """Drop what is not written; return how many lines that is."""
-        dropped = target.count_left() + sum(message.lines for message in self._unsent)
+        dropped = target.count_left() + self._unsent_lines
         target.sink.abandon()
         self._unsent.clear()
+        self._unsent_lines = 0
         while self._waiting:
             self._waiting.popleft()
             dropped += 1
@@ -228,7 +231,7 @@ class AccessLog:
 
     def _count_left(self) -> int:
         begun = 0 if self._target is None else self._target.count_left()
-        return len(self._waiting) + begun + sum(message.lines for message in self._unsent.copy())
+        return len(self._waiting) + begun + self._unsent_lines
 
     # What was lost.
 

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
 import socket
 import threading
 import time
+from collections import deque
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
 from mogstored.observability import access_log
 from mogstored.observability.access_lines import LONG_HEAD
 from mogstored.observability.access_log import MAX_WAITING, STOP_S, AccessLog
-from mogstored.observability.access_target import Target
+from mogstored.observability.access_target import Message, Target
 from mogstored.observability.exchange import Exchange
 from tests.support.access_lines import parse_combined, parse_json
 from tests.support.clock import stop_clock
 from tests.support.disks import small_disk
 from tests.support.slow_disk import slow_disk
-from tests.support.threads import join
+from tests.support.threads import is_held, join
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LOST = re.compile(r"access log (\S+): (\d+) lines were lost: (.*)")
 
@@ -133,6 +137,72 @@ def test_thread_sleeps_while_nothing_comes(tmp_path: Path) -> None:
     assert log.dropped == 0
 
 
+def test_thread_sleeps_until_it_has_something_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = stop_clock(monkeypatch, access_log, 100.0)
+    log = AccessLog("/x", "combined")
+    slept: list[tuple[float | None, bool]] = []
+
+    def wait(timeout: float | None) -> None:
+        # News of before it looked is no news.
+        assert not log._news.is_set()
+        slept.append((timeout, log._is_asleep))
+
+    monkeypatch.setattr(log._news, "wait", wait)
+    log._news.set()
+    log._sleep()
+    log._lose(1)
+    log._sleep()
+    now[0] = 105.0
+    log._sleep()
+    assert slept == [(None, True), (1.0, True), (0.0, True)]
+    assert not log._is_asleep
+    reasons: list[Callable[[], None]] = [
+        lambda: log.append(exchange(0)),
+        log.reopen,
+        log._end.set,
+    ]
+    for happens in reasons:
+        happens()
+        log._sleep()
+        log._waiting.clear()
+        log._reopening.clear()
+    assert len(slept) == 3
+
+
+def test_only_a_thread_that_sleeps_is_woken() -> None:
+    log = AccessLog("/x", "combined")
+    log.append(exchange(0))
+    assert not log._news.is_set()
+    log._is_asleep = True
+    log.append(exchange(1))
+    assert (log._news.is_set(), log._is_asleep) == (True, False)
+
+
+def test_what_is_not_taken_is_tried_again_later_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = AccessLog("/x", "combined")
+    # The last two are those of the stop.
+    results = [*[False] * 7, True, False, False, False, True]
+    waits: list[float] = []
+    pauses: list[float] = []
+    slept: list[int] = []
+
+    def wait(timeout: float) -> None:
+        waits.append(timeout)
+        if len(waits) == 9:
+            log._ends_at = time.monotonic() + PATIENCE_S
+            log._end.set()
+
+    monkeypatch.setattr(log, "_write_all", lambda: results.pop(0))
+    monkeypatch.setattr(log, "_sleep", lambda: slept.append(len(waits)))
+    monkeypatch.setattr(log._end, "wait", wait)
+    monkeypatch.setattr(access_log, "time", SimpleNamespace(sleep=pauses.append))
+    log._run()
+    assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 0.05, 0.1]
+    assert (results, pauses, slept) == ([], [0.05], [7])
+
+
 class TestReopening:
     def test_goes_on_in_a_new_file(self, tmp_path: Path) -> None:
         path, old = tmp_path / "log", tmp_path / "log.1"
@@ -178,6 +248,7 @@ class TestReopening:
             )
             wait_until(lambda: message in caplog.messages, "it says so")
             log.append(exchange(1))
+        assert caplog.messages.count(message) == 1
         assert numbers((moved / "log").read_text()) == [1]
 
 
@@ -285,6 +356,90 @@ def test_nothing_is_written_after_a_stop_has_counted_it(
     assert reported(caplog) == log.dropped == 10 - len(written)
 
 
+@pytest.mark.parametrize(
+    ("late_s", "longest_s"), [(0.0, 1.0), (5.0, 0.0)], ids=["in time", "late"]
+)
+@pytest.mark.parametrize("hangs", [True, False])
+def test_stop_waits_for_a_second_and_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    late_s: float,
+    longest_s: float,
+    hangs: bool,
+) -> None:
+    now = stop_clock(monkeypatch, access_log, 100.0)
+    log = AccessLog("/x", "combined")
+    log.append(exchange(1))
+    log._thread, log._turn = thread, turn = Mock(), Mock()
+    turn.acquire.return_value = not hangs
+    monkeypatch.setattr(log._news, "set", lambda: now.__setitem__(0, 100.0 + late_s))
+    log.stop()
+    assert now == [100.0 + late_s], "a thread that sleeps is woken"
+    assert log._end.is_set()
+    thread.join.assert_called_once_with(longest_s)
+    turn.acquire.assert_called_once_with(timeout=0.05)
+    assert turn.release.call_count == (not hangs)
+    assert reported(caplog) == log.dropped == 1
+
+
+def test_log_that_does_not_run_can_be_stopped() -> None:
+    log = AccessLog("/x", "combined")
+    log.append(exchange(1))
+    log.stop()
+    assert log.dropped == 0
+
+
+class Deque(deque[Any]):
+    """Fails as one does that changes while another thread copies it or goes through it."""
+
+    def copy(self) -> Any:
+        self._check()
+        return super().copy()
+
+    def __iter__(self) -> Iterator[Any]:
+        self._check()
+        return super().__iter__()
+
+    def _check(self) -> None:
+        if threading.current_thread().name != "access-log":
+            raise RuntimeError("deque mutated during iteration")
+
+
+def test_stop_counts_what_is_left_beside_a_write_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(access_log, "STOP_S", 0.01)
+    monkeypatch.setattr(access_log, "deque", Deque)
+    hung, released = threading.Event(), threading.Event()
+    closed: list[None] = []
+
+    def take(_message: bytes) -> bool:
+        hung.set()
+        return not released.wait(PATIENCE_S)
+
+    target = SimpleNamespace(
+        count_left=lambda: 0,
+        messages=lambda lines: [Message(line.encode(), 1) for line in lines],
+        sink=SimpleNamespace(take=take, finish=lambda: True, close=lambda: closed.append(None)),
+    )
+    log = AccessLog("/x", "combined")
+    monkeypatch.setattr(log, "_open_first", lambda: target)
+    for number in range(5):
+        log.append(exchange(number))
+    log.start()
+    thread = log._thread
+    assert thread is not None
+    assert hung.wait(PATIENCE_S)
+    log.append(exchange(5))
+    try:
+        log.stop()
+        assert reported(caplog) == log.dropped == 6
+    finally:
+        released.set()
+        join(thread)
+    assert closed == [None]
+
+
 class TestHungDisk:
     def test_costs_lines_only(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         with slow_disk(tmp_path / "disk") as disk, ExitStack() as stack:
@@ -366,6 +521,23 @@ class TestStdout:
         os.close(writer)
         assert "access log -: 10 lines were lost: Broken pipe (EPIPE)" in caplog.messages
 
+    def test_nothing_is_left_for_a_reader_that_is_gone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(access_log, "_BATCH", 2)
+        log = AccessLog("-", "combined")
+        for number in range(5):
+            log.append(exchange(number))
+        target = Mock()
+        target.count_left.return_value = 1
+        target.messages.side_effect = lambda lines: [Message(b"", len(lines))]
+        target.sink.take.side_effect = BrokenPipeError
+        # Done, until something comes.
+        assert log._write_to(target)
+        target.sink.abandon.assert_called_once_with()
+        assert log.dropped == 6
+        assert log._count_left() == len(log._unsent) == 0
+
     def test_reader_that_is_slow_gets_whole_lines(self, caplog: pytest.LogCaptureFixture) -> None:
         reader, writer = os.pipe()
         with stdout_is(writer), running("-") as log:
@@ -410,6 +582,8 @@ class TestStdout:
         assert b"".join(each.content for each in messages) == "".join(lines).encode()
         assert all(len(each.content) <= 4096 for each in messages)
         assert sum(each.lines for each in messages) == len(lines)
+        (whole,) = target.messages(["x" * 2047 + "\n"] * 2)
+        assert (len(whole.content), whole.lines) == (4096, 2)
 
 
 def test_writes_of_a_file_have_all_that_is_there(tmp_path: Path) -> None:
@@ -477,6 +651,38 @@ def test_losses_are_reported_once_in_a_while(
     assert counts == [7, 56]
     log._report(at_once=True)
     assert reported(caplog) == log.dropped == 63
+
+
+def test_loss_is_put_down_to_what_was_wrong_last(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = AccessLog("/x", "combined")
+    results = Mock(side_effect=[OSError(errno.ENOSPC, "No space left"), False, True])
+    monkeypatch.setattr(log, "_open", lambda: None)
+    monkeypatch.setattr(log, "_write_to", results)
+    for is_done in (False, False, True):
+        assert log._write_all() is is_done
+        log._lose(1)
+        log._report(at_once=True)
+    causes = [found[3] for line in caplog.messages if (found := LOST.fullmatch(line))]
+    assert causes == ["No space left (ENOSPC)", *["it is not taken fast enough"] * 2]
+
+
+def test_what_was_lost_is_counted_and_reported_under_the_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = AccessLog("/x", "combined")
+    held: list[bool] = []
+
+    def clock() -> float:
+        held.append(is_held(log._lock))
+        return 100.0
+
+    monkeypatch.setattr(access_log, "monotonic", clock)
+    log._lose(1)
+    log._report_in_s()
+    log._report(at_once=True)
+    assert held == [True] * 4
 
 
 def test_thread_survives_a_failure_and_counts_what_it_had(

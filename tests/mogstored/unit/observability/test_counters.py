@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from mogstored.observability.counters import Counters, bucket_of
-from tests.support.threads import join
+from mogstored.observability.counters import CLIENT_LOST, Counters, bucket_of
+from mogstored.observability.histogram import HTTP_BOUNDS_S
+from tests.support.threads import Running, join
 
 THREADS, REQUESTS = 8, 20_000
 
@@ -72,14 +73,24 @@ def test_thread_that_asks_again_has_the_same_tables() -> None:
     assert counters.of_thread() is counters.of_thread()
 
 
+def test_tables_of_a_thread_that_lives_are_its_own() -> None:
+    counters = Counters()
+    (ended,) = in_threads(counters, 1, 1)
+    join(ended)
+    mine = counters.of_thread()
+    assert counters.requests()[0] == {"GET": {200: 1}}
+    assert Running(counters.of_thread).result() is not mine
+
+
 def test_what_is_counted_under_the_lock_is_added() -> None:
     counters = Counters()
-    counters.note_lost_request(b"PUT", 499, 2.0)
+    counters.note_lost_request(b"PUT", CLIENT_LOST, 2.0)
     counters.note_sent(25)
     counters.note_md5_mismatch()
     requests, durations = counters.requests()
     assert requests == {"PUT": {499: 1}}
     assert (durations["PUT"].total, durations["PUT"].seconds) == (1, 2.0)
+    assert len(durations["PUT"].counts) == len(HTTP_BOUNDS_S) + 1
     assert counters.transferred() == (0, 25)
     assert counters.md5_mismatches == 1
 
