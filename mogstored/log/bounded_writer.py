@@ -153,12 +153,19 @@ class BoundedWriter:
         except OSError:
             if self._keeps_unreachable:
                 return FlushResult.UNREACHABLE
-            # A notice is no message: what it stands for is counted already.
-            self.lost += sum(not noticed for _, noticed in self._kept)
-            self._noticed -= sum(noticed for _, noticed in self._kept)
-            self._kept.clear()
-            self._kept_bytes = 0
+            self._lose_kept()
             return FlushResult.DONE
+
+    def _lose_kept(self) -> None:
+        # What a finalizer logs from here on is kept in the new one, while the old one is counted.
+        kept, self._kept = self._kept, deque()
+        size = sum(len(message) for message, _ in kept)
+        noticed = sum(noticed for _, noticed in kept)
+        # A notice is no message: what it stands for is counted already.
+        messages = sum(not noticed for _, noticed in kept)
+        self._kept_bytes -= size
+        self._noticed -= noticed
+        self.lost += messages
 
     def _keep(self, message: bytes, noticed: int = 0) -> None:
         self._kept.append((message, noticed))

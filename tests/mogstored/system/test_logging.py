@@ -163,6 +163,14 @@ def test_syslog_that_comes_back_gets_what_was_logged_meanwhile(
     assert capfd.readouterr().err == ""
 
 
+def test_json_has_a_word_for_the_level_between_the_others(
+    logger: logging.Logger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log.open_log(format_name="json")
+    logger.log(log.NOTICE, "what happened")
+    assert json.loads(capfd.readouterr().err)["level"] == "notice"
+
+
 @pytest.mark.parametrize(
     ("level", "shown"),
     [
@@ -183,6 +191,28 @@ def test_level_leaves_out_what_is_less_important(
         logging.getLogger(name).log(number, word)
     lines = capfd.readouterr().err.splitlines()
     assert " ".join(line.rpartition(" ")[2] for line in lines) == shown
+
+
+def test_log_that_is_opened_again_closes_what_was_open(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[None] = []
+    monkeypatch.setattr(log.open_log(), "close", lambda: closed.append(None))
+    log.open_log()
+    # By each logger; a second time is harmless.
+    assert closed
+
+
+def test_stderr_without_a_reader_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, stderr = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(log, "_STDERR_FD", stderr)
+    writer = log.open_stderr()
+    writer.write(b"line\n")
+    assert writer.lost == 1
+    writer.close()
+    os.close(stderr)
+    assert log._count_lines(2) == b"2 lines were lost\n"
 
 
 def test_levels_are_those_of_the_setting() -> None:
