@@ -25,7 +25,7 @@ class SharedRecord:
         self._max_bytes = max_bytes
         self._places = (1, 1 + _HEAD.size + max_bytes)
         # Byte 0 says which place holds the record.
-        self._map = mmap.mmap(-1, 1 + 2 * (_HEAD.size + max_bytes))
+        self._map = mmap.mmap(-1, self._places[1] + _HEAD.size + max_bytes)
 
     def save(self, data: bytes) -> None:
         """Replace the record; one that is too large is not kept, and the one before stays."""

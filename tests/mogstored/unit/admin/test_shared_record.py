@@ -27,11 +27,12 @@ def test_record_that_is_too_large_leaves_the_one_before() -> None:
 
 def test_writer_that_dies_in_the_middle_leaves_the_one_before() -> None:
     record = SharedRecord(10)
-    record.save(b"before")
-    # All but the last step of a save.
-    start = record._places[1 - record._map[0]]
-    record._map[start : start + 10] = b"half of it"
-    assert record.load() == b"before"
+    for before in (b"as large as may be"[:10], b"before"):
+        record.save(before)
+        # All but the last step of a save: a head, and as much as there is room for.
+        start = record._places[1 - record._map[0]]
+        record._map[start : start + 18] = b"half of what comes"
+        assert record.load() == before
     record.save(b"after")
     assert record.load() == b"after"
 
