@@ -139,9 +139,7 @@ class Docroot:
         """
         fd, temporary = self._create(path, device)
         try:
-            written = os.write(fd, content)
-            if written < len(content):
-                write_rest(fd, content, written)
+            write_rest(fd, content, os.write(fd, content))
             if self.checksums.for_every_file is not None:
                 self.checksums.keep_of(fd, path, content)
         except BaseException as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mogstored.files.checksums import body_digest
 from mogstored.files.checksums.body_digest import BodyDigest, HashingThreads, _Batch, _Queue
 from tests.support.waiting import wait_until
 
@@ -110,6 +111,7 @@ def test_receiver_does_not_wait_for_a_busy_thread(
     assert threads.hand_over(_Queue(), batch)
     try:
         assert busy.wait(60)
+        assert threads.load() == (1, 0)
         md5 = BodyDigest(threads, ["md5"])
         md5.begin([memoryview(bytes(LARGE))])
         expected = hashlib.md5(bytes(LARGE), usedforsecurity=False).digest()
@@ -118,6 +120,40 @@ def test_receiver_does_not_wait_for_a_busy_thread(
         release.set()
     batch.wait()
     _wait_until_one_is_free(threads)
+
+
+@pytest.mark.parametrize(("size", "handed_over"), [(2047, False), (2048, True)])
+def test_short_pieces_go_to_a_thread_that_is_at_work_on_their_body(
+    make_threads: Callable[[int], HashingThreads], size: int, handed_over: bool
+) -> None:
+    threads = make_threads(1)
+    busy, release = threading.Event(), threading.Event()
+    md5 = BodyDigest(threads, ["md5"])
+    first = _batch_that_waits(busy, release)
+    assert threads.hand_over(md5._queue, first)
+    md5._under_way.append(first)
+    assert md5._is_worth_a_thread([memoryview(bytes(size))]) is handed_over
+    release.set()
+    wait_until(first.is_done, "it has nothing to do any more")
+    assert not md5._is_worth_a_thread([memoryview(bytes(size))])
+
+
+@pytest.mark.parametrize(("cores", "handed_over"), [(1, False), (2, True)])
+def test_one_processor_is_left_to_the_receiver(
+    monkeypatch: pytest.MonkeyPatch, cores: int, handed_over: bool
+) -> None:
+    monkeypatch.setattr(body_digest, "usable_cores", lambda: cores)
+    threads = HashingThreads()
+    bodies = [BodyDigest(threads, ["md5"]) for _ in range(2)]
+    busy, release = threading.Event(), threading.Event()
+    batch = _batch_that_waits(busy, release)
+    assert threads.hand_over(bodies[0]._queue, batch) is handed_over
+    # There is no second one.
+    assert not threads.hand_over(bodies[1]._queue, batch)
+    release.set()
+    if handed_over:
+        batch.wait()
+    threads.stop()
 
 
 def test_batches_of_a_body_are_hashed_one_after_the_other(
@@ -169,8 +205,10 @@ def test_system_that_refuses_threads(
     md5 = BodyDigest(threads, ["md5"])
     for _ in range(3):
         md5.begin([memoryview(bytes(LARGE))])
+    assert threads.load() == (0, 0)
     monkeypatch.undo()
     md5.begin([memoryview(bytes(LARGE))])
+    assert md5.is_handed_over()
     assert md5.digests()["md5"] == hashlib.md5(bytes(4 * LARGE), usedforsecurity=False).digest()
 
 

@@ -16,6 +16,7 @@ from mogstored.files.checksums import at_rest
 from mogstored.files.checksums.at_rest import BadChecksum, ChecksumsAtRest
 from mogstored.files.docroot import Docroot
 from tests.support.attributes import takes_attributes
+from tests.support.clock import stop_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,10 +115,11 @@ def refuse(number: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EACCES])
 def test_file_system_without_attributes_is_mentioned_once(
-    fd: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fd: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
-    calls = refuse(errno.EOPNOTSUPP, monkeypatch)
+    calls = refuse(number, monkeypatch)
     checksums = ChecksumsAtRest("md5", "/mogdata")
     for path in (b"dev1/a", b"dev1/b", b"dev2/a", b"dev1/c"):
         checksums.keep(fd, path, BOTH)
@@ -128,12 +130,35 @@ def test_file_system_without_attributes_is_mentioned_once(
     assert len(calls) == 2, "a device that has refused is left alone for a while"
 
 
-def test_no_room_for_one_is_no_refusal_of_the_next(
-    fd: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_device_that_has_refused_is_asked_again_after_ten_minutes(
+    fd: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A machine that has just started.
+    now = stop_clock(monkeypatch, at_rest, 0.5)
+    calls = refuse(errno.EOPNOTSUPP, monkeypatch)
+    checksums = ChecksumsAtRest("md5")
+    asked = []
+    for now[0], path in (
+        (0.5, b"dev1/a"),
+        (0.5, b"dev2/a"),
+        (600.4, b"dev1/a"),
+        (600.5, b"dev1/a"),
+    ):
+        checksums.keep(fd, path, BOTH)
+        asked.append(len(calls))
+    assert asked == [1, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.E2BIG, errno.ERANGE], ids=errno.errorcode.get
+)
+def test_no_room_for_one_is_no_refusal_of_the_next(
+    fd: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    stop_clock(monkeypatch, at_rest, 0.5)
     checksums = ChecksumsAtRest("md5")
     with monkeypatch.context() as patch:
-        refuse(errno.ENOSPC, patch)
+        refuse(number, patch)
         checksums.keep(fd, b"dev1/a", BOTH)
     checksums.keep(fd, b"dev1/b", BOTH)
     assert at_rest.read(fd) == {"md5": MD5}
@@ -146,14 +171,39 @@ def test_disk_that_fails_is_an_error(fd: int, monkeypatch: pytest.MonkeyPatch) -
         ChecksumsAtRest("md5").keep(fd, b"dev1/a", BOTH)
 
 
-def test_reading_where_there_are_no_attributes(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def refuse_all(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(at_rest, "get_attribute", refused)
     monkeypatch.setattr(at_rest, "remove_attribute", refused)
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS])
+def test_reading_where_there_are_no_attributes(
+    fd: int, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    refuse_all(number, monkeypatch)
     assert at_rest.read(fd) == {}
-    assert not at_rest.remove(fd)
+    assert at_rest.remove(fd) is False
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPERM])
+def test_reading_that_fails_is_an_error(
+    fd: int, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    refuse_all(number, monkeypatch)
+    for call in (at_rest.read, at_rest.remove):
+        with pytest.raises(OSError, match=os.strerror(number)):
+            call(fd)
+
+
+def test_what_is_no_file_has_none_to_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_all(errno.EPERM, monkeypatch)
+    fds = os.pipe()
+    assert at_rest.remove(fds[1]) is False
+    for fd in fds:
+        os.close(fd)
 
 
 @pytest.mark.usefixtures("fd")

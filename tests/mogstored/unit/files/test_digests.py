@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONTENT = bytes(range(256)) * 100
 BUFFER = 1000
-TURN_S = 0.05
+TURN_S = 1 / 16
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,8 @@ def test_slice_ends_at_once_when_others_want_the_disk(tmp_path: Path) -> None:
 def test_slice_on_a_slow_disk_ends_with_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    times = itertools.count(0.0, 0.03)
+    # The third block of a slice would begin when its time is up.
+    times = itertools.count(0.0, TURN_S / 2)
     monkeypatch.setattr(digests, "monotonic", lambda: next(times))
     digest = open_digest(tmp_path / "f")
     assert read_all(digest)[:3] == [2000, 4000, 6000]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mogpoll import FileError
 from mogstored.devices.device import Devices
+from mogstored.files import docroot as docroot_module
 from mogstored.files import nameless
 from mogstored.files.docroot import Docroot
 
@@ -82,6 +84,116 @@ def test_device_that_comes_to_refuse_files_without_a_name(
     docroot.store(b"dev1/0/c", CONTENT)
     assert len(tries) <= 1
     assert {each.name for each in files_below(tmp_path)} == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(("answer", "asked"), [(None, 3), (False, 1)], ids=["trouble", "refusal"])
+def test_device_is_tried_until_it_has_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bool | None, asked: int
+) -> None:
+    tries: list[tuple[object, ...]] = []
+
+    def can_link(*arguments: object) -> bool | None:
+        tries.append(arguments)
+        return answer
+
+    monkeypatch.setattr(nameless, "can_link", can_link)
+    for directory in ("dev1", "elsewhere"):
+        (tmp_path / directory).mkdir()
+    with closing(Docroot(str(tmp_path))) as docroot:
+        for name in (b"a", b"b", b"c"):
+            docroot.store(b"dev1/" + name, CONTENT)
+        # It is no device, and so not tried.
+        docroot.store(b"elsewhere/a", CONTENT)
+        assert docroot._nameless.get(b"elsewhere") is None
+    assert [each[0] for each in tries] == [b"dev1"] * asked
+    assert len(files_below(tmp_path)) == 4
+
+
+def test_trouble_of_a_disk_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dev1").mkdir()
+    monkeypatch.setattr(nameless, "can_link", lambda *_: True)
+    with closing(Docroot(str(tmp_path))) as docroot:
+        with monkeypatch.context() as trouble:
+            trouble.setattr(os, "open", failing(errno.EIO))
+            with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+                docroot.store(b"dev1/a", CONTENT)
+            trouble.setattr(docroot_module, "create_named", failing(errno.ENOTDIR))
+            with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+                docroot.store(b"dev1/a", CONTENT)
+        assert docroot._nameless[b"dev1"]
+
+
+@pytest.mark.parametrize("kind", ["file", "fifo"])
+def test_only_a_file_is_waited_for(
+    docroot: Docroot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A file on which another program holds a lease is not there at once."""
+    if kind == "file":
+        (tmp_path / "dev1/a").write_bytes(CONTENT)
+    else:
+        os.mkfifo(tmp_path / "dev1/a")
+    tried: list[int] = []
+
+    def open_leased(_path: bytes, flags: int) -> int:
+        tried.append(flags)
+        if flags & os.O_NONBLOCK:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return 1234
+
+    monkeypatch.setattr(docroot, "_open_read", open_leased)
+    if kind == "file":
+        assert docroot.open_read(b"dev1/a") == 1234
+        assert tried == [os.O_NONBLOCK, 0]
+    else:
+        with pytest.raises(BlockingIOError):
+            docroot.open_read(b"dev1/a")
+        assert tried == [os.O_NONBLOCK]
+
+
+@pytest.mark.parametrize(
+    ("number", "noatime", "tries"),
+    [(errno.EPERM, 0x40000, 2), (errno.EPERM, 0, 1), (errno.EACCES, 0x40000, 1)],
+)
+def test_file_of_another_user_is_read_with_its_access_time(
+    docroot: Docroot,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    noatime: int,
+    tries: int,
+) -> None:
+    asked: list[int] = []
+
+    def refuse(_path: bytes, flags: int, *, dir_fd: int) -> int:
+        asked.append(flags & 0x40000)
+        raise PermissionError(number, os.strerror(number))
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(docroot_module, "_NOATIME", noatime)
+        refusing.setattr(os, "open", refuse)
+        with pytest.raises(PermissionError):
+            docroot.open_read(b"dev1/a")
+    assert asked == [noatime, 0][:tries]
+
+
+def test_umask_is_as_before_and_rules_what_is_made(tmp_path: Path) -> None:
+    (tmp_path / "dev1").mkdir()
+    before = os.umask(0o027)
+    try:
+        with closing(Docroot(str(tmp_path))) as docroot:
+            docroot.store(b"dev1/0/a", CONTENT)
+        assert os.umask(before) == 0o027
+    finally:
+        os.umask(before)
+    assert (tmp_path / "dev1/0").stat().st_mode & 0o7777 == 0o750
+    assert (tmp_path / "dev1/0/a").stat().st_mode & 0o7777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [(b"dev1", True), (b"dangling", True), (b"dev7", False)]
+)
+def test_what_is_there(docroot: Docroot, tmp_path: Path, path: bytes, expected: bool) -> None:
+    (tmp_path / "dangling").symlink_to("nowhere")
+    assert docroot.is_there(path) is expected
 
 
 def test_file_is_replaced(docroot: Docroot, tmp_path: Path) -> None:

@@ -83,8 +83,77 @@ def test_none_syncs_nothing(way: str, tmp_path: Path, monkeypatch: pytest.Monkey
     recorder = Recorder(monkeypatch, tmp_path)
     docroot.store(PATH, b"content")
     docroot.unlink(PATH)
-    assert recorder.calls == ["link" if way == "nameless" else "rename", "unlink"]
+    with pytest.raises(FileNotFoundError):
+        docroot.unlink(PATH)
+    assert recorder.calls == ["link" if way == "nameless" else "rename", "unlink", "unlink"]
     docroot.close()
+
+
+@pytest.mark.parametrize(
+    ("level", "synced"),
+    [
+        ("none", []),
+        ("data", ["fdatasync file" if hasattr(os, "fdatasync") else "fsync file"]),
+        ("full", ["fsync file", "fsync dev1", "fsync dev1/0"]),
+    ],
+)
+def test_file_that_is_changed_in_place_is_synced_when_it_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str, synced: list[str]
+) -> None:
+    (tmp_path / "dev1/0").mkdir(parents=True)
+    docroot = opened(tmp_path, level)
+    recorder = Recorder(monkeypatch, tmp_path)
+    docroot.open_in_place(b"dev1/0/a").publish()
+    # What was known of dev1 is of dev1 alone.
+    assert recorder.calls == synced
+    for failing in synced:
+        recorder.failing = {failing}
+        file = docroot.open_in_place(b"dev1/0/a")
+        if failing != "fsync dev1":
+            with pytest.raises(FileError):
+                file.publish()
+        file.discard()
+    docroot.close()
+
+
+def test_removal_of_what_lies_in_the_docroot_itself_is_synced_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    docroot = Docroot(str(tmp_path), "full")
+    recorder = Recorder(monkeypatch, tmp_path)
+    docroot.unlink(b"file")
+    assert recorder.calls == ["unlink", "fsync ."]
+    docroot.close()
+
+
+def test_number_of_directories_that_are_known_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durability, "_MAX_KNOWN", 2)
+    docroot = Docroot(str(tmp_path), "full")
+    most = 0
+    for number in range(5):
+        (tmp_path / f"dev1/{number}").mkdir(parents=True)
+        docroot.store(b"dev1/%d/a" % number, b"")
+        most = max(most, len(docroot.syncs._known))
+        assert b"dev1/%d" % number in docroot.syncs._known
+    assert most == 2
+    docroot.close()
+
+
+def test_sync_that_fails_without_a_number_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_fd: int) -> None:
+        raise OSError("odd")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    fd = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)) as caught:
+        Syncs(fd, "full").sync_name(b"file")
+    assert caught.value.errno == errno.EIO
+    os.close(fd)
 
 
 def test_data_is_synced_before_the_name_appears(

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import psutil
 import pytest
 
-from mogstored.files.leftovers import TEMPORARY_AGE_S, TEST_AGE_S, sweep
+from mogstored.files import new_file
+from mogstored.files.leftovers import is_leftover, is_temporary, sweep
 from mogstored.files.new_file import temporary_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = time.time()
+TEMPORARY_AGE_S = 3600.0
+TEST_AGE_S = 24 * 3600.0
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +64,12 @@ def test_name_is_the_one_that_uploads_use(tmp_path: Path) -> None:
     assert not left.exists()
 
 
+@pytest.mark.parametrize("highest", [True, False])
+def test_each_name_of_an_upload_is_one(monkeypatch: pytest.MonkeyPatch, highest: bool) -> None:
+    monkeypatch.setattr(new_file, "getrandbits", lambda bits: (1 << bits) - 1 if highest else 0)
+    assert is_temporary(temporary_name(b"1.fid"))
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -85,6 +96,28 @@ def test_young_file_stays(tmp_path: Path, gone: int) -> None:
     kept = make(tmp_path / f"x.0a1b2c3d.{gone}.tmp", TEMPORARY_AGE_S - 60)
     assert sweep(str(tmp_path), NOW, always) == 0
     assert kept.exists()
+
+
+def left(name: bytes, age_s: float) -> bool:
+    """Say whether a file is left over that is exactly as old."""
+    found: Any = SimpleNamespace(st_mode=stat.S_IFREG, st_mtime=1e9 - age_s)
+    return is_leftover(name, found, 1e9)
+
+
+def test_file_of_exactly_its_age_stays(gone: int) -> None:
+    temporary = b"x.0a1b2c3d.%d.tmp" % gone
+    assert [left(temporary, 3600.0 + more) for more in (0.0, 0.5)] == [False, True]
+    assert [left(b"test-md5", 24 * 3600.0 + more) for more in (0.0, 0.5)] == [False, True]
+
+
+@pytest.mark.parametrize(("began_s", "expected"), [(0.5, False), (1.0, False), (1.5, True)])
+def test_process_that_began_after_the_file_has_another_s_number(
+    monkeypatch: pytest.MonkeyPatch, began_s: float, expected: bool
+) -> None:
+    """The times of files and of processes may differ by a second."""
+    created = mock.Mock(return_value=1e9 - 7200.0 + began_s)
+    monkeypatch.setattr(psutil, "Process", lambda _pid: mock.Mock(create_time=created))
+    assert left(b"x.0a1b2c3d.1234.tmp", 7200.0) is expected
 
 
 def test_file_of_a_process_that_lives_stays(tmp_path: Path) -> None:
@@ -159,6 +192,24 @@ def test_nothing_is_open_between_two_directories(tmp_path: Path) -> None:
 
     sweep(str(tmp_path), NOW, look)
     assert [len(each) for each in seen] == [len(before)] * 2
+
+
+def test_what_cannot_be_removed_is_not_counted(
+    tmp_path: Path, gone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / f"x.0a1b2c3d.{gone}.tmp", OLD)
+    make(tmp_path / f"y.0a1b2c3d.{gone}.tmp", OLD)
+    unlink = os.unlink
+
+    def refuse(name: bytes, *, dir_fd: int) -> None:
+        if name.startswith(b"x"):
+            raise PermissionError
+        unlink(name, dir_fd=dir_fd)
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(os, "unlink", refuse)
+        assert sweep(str(tmp_path), NOW, always) == 1
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_what_cannot_be_read_is_passed_over(tmp_path: Path, gone: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from mogpoll import FileError
 from mogstored.files import durability, nameless, new_file
+from mogstored.files.checksums import at_rest
 from mogstored.files.docroot import Docroot
 from tests.support.waiting import PATIENCE_S
 
@@ -136,6 +137,49 @@ def test_temporary_name_that_is_taken_is_left_alone(
     assert (tmp_path / "dev1/taken").read_bytes() == b"another's"
 
 
+def test_upload_that_is_over_has_nothing_to_discard(docroot: Docroot, tmp_path: Path) -> None:
+    for is_kept in (False, True):
+        file = docroot.new_file(PATH)
+        assert os.write(file.fd, BODY)
+        if is_kept:
+            file.publish()
+        file.discard()
+        # Of another, by now.
+        fd = os.open(tmp_path, os.O_RDONLY)
+        file.discard()
+        os.close(fd)
+        assert names(tmp_path) == ["f"] * is_kept
+
+
+@pytest.mark.parametrize("level", ["none", "data", "full"])
+def test_file_in_place_gets_its_mode_when_it_is_complete(tmp_path: Path, level: str) -> None:
+    (tmp_path / "dev1").mkdir()
+    with contextlib.closing(Docroot(str(tmp_path), level)) as docroot:
+        file = docroot.open_in_place(b"dev1/0/f")
+        assert os.write(file.fd, BODY)
+        path = tmp_path / "dev1/0/f"
+        assert path.stat().st_mode & 0o777 == 0o600
+        file.publish()
+        file.discard()
+        assert path.stat().st_mode & 0o777 == docroot.file_mode
+    assert path.read_bytes() == BODY
+
+
+def test_file_whose_checksum_cannot_be_removed_is_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dev1").mkdir()
+
+    def fail(_fd: int) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(at_rest, "remove", fail)
+    docroot = Docroot(str(tmp_path))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        docroot.open_in_place(PATH)
+    docroot.close()
+
+
 @pytest.mark.parametrize(("level", "asked"), [("none", 0), ("data", 1), ("full", 1)])
 def test_bytes_are_written_back_early_where_they_will_be_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str, asked: int
@@ -150,7 +194,18 @@ def test_bytes_are_written_back_early_where_they_will_be_synced(
     docroot = Docroot(str(tmp_path), level)
     docroot.syncs.begin_write_back(7, 4096, 100)
     docroot.close()
-    assert [each[:3] for each in calls] == [(7, 4096, 100)] * asked
+    # SYNC_FILE_RANGE_WRITE of linux/fs.h.
+    assert calls == [(7, 4096, 100, 2)] * asked
+
+
+def test_write_back_is_asked_for_with_offsets_of_64_bits(tmp_path: Path) -> None:
+    call = durability._find_sync_file_range()
+    if call is None:
+        pytest.skip("this system has no such call")
+    with open(tmp_path / "f", "wb") as file:
+        assert call(file.fileno(), 0, 4096, 2) == 0
+        # Their sum is negative.
+        assert call(file.fileno(), 1 << 62, 1 << 62, 2) == -1
 
 
 def test_system_without_early_write_back_does_without(
@@ -164,11 +219,19 @@ def test_system_without_early_write_back_does_without(
 
 FORKED = """
 import os, sys
+from mogstored.files import nameless
 from mogstored.files.docroot import Docroot
 
 docroot = Docroot(sys.argv[1])
-docroot.store(b"dev1/parent", b"of the parent")
 if not (child := os.fork()):
+    os._exit(0)
+assert os.waitpid(child, 0) == (child, 0)
+docroot.store(b"dev1/parent", b"of the parent")
+is_open = nameless._open_files.fd >= 0
+before = len(os.listdir("/dev/fd"))
+if not (child := os.fork()):
+    # What names files of the parent is closed.
+    assert len(os.listdir("/dev/fd")) == before - is_open
     docroot.store(b"dev1/child", b"of the child")
     os._exit(0)
 assert os.waitpid(child, 0) == (child, 0)
@@ -180,7 +243,7 @@ def test_forked_process_names_its_own_files(tmp_path: Path) -> None:
     (tmp_path / "dev1").mkdir()
     command = [sys.executable, "-P", "-c", FORKED, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
-    assert done.returncode == 0, done.stderr.decode()
+    assert (done.returncode, done.stderr.decode()) == (0, "")
     found = {path.name: path.read_bytes() for path in (tmp_path / "dev1").iterdir()}
     assert found == {
         "parent": b"of the parent",

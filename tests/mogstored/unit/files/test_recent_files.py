@@ -7,7 +7,8 @@ import os
 import pytest
 
 from mogstored.files import recent_files
-from mogstored.files.recent_files import RecentFile, RecentFiles, is_settled
+from mogstored.files.recent_files import KEPT_S, RecentFile, RecentFiles, is_settled, size_in_each
+from tests.support.clock import stop_clock
 from tests.support.threads import run_all
 
 SECOND = 1_000_000_000
@@ -34,6 +35,7 @@ def settles(age_s: float, precision: int = 1) -> bool:
 @pytest.mark.parametrize("precision", [1, 1000, 1_000_000], ids=["ns", "us", "ms"])
 def test_file_is_kept_once_the_clock_has_ticked(precision: int) -> None:
     assert not settles(0.05, precision)
+    assert not settles(0.1, precision)
     assert settles(0.2, precision)
 
 
@@ -89,6 +91,24 @@ def test_files_take_no_more_memory_than_they_may() -> None:
     kept = [number for number in range(1000) if files.get(b"dev1/%d" % number)]
     assert 0 < len(kept) < 10
     assert kept[-1] == 999
+
+
+def test_memory_is_used_up_to_its_limit() -> None:
+    files = RecentFiles(2 * (512 + KIB))
+    for path in (b"dev1/a", b"dev1/b"):
+        files.keep(path, file_of(KIB))
+    assert files.get(b"dev1/a") is not None
+    files.keep(b"dev1/c", file_of(0))
+    assert files.get(b"dev1/a") is None
+
+
+def test_processes_share_the_memory_of_a_node() -> None:
+    assert [size_in_each(count) // KIB for count in (1, 4, 1000)] == [16 * KIB, 4 * KIB, KIB]
+
+
+def test_file_is_right_for_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_clock(monkeypatch, recent_files, 100.0)
+    assert (KEPT_S, file_of(0).until) == (5.0, 105.0)
 
 
 def test_file_that_is_kept_again_is_counted_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -57,8 +58,13 @@ def test_root_gives_what_it_makes_to_the_owner_of_the_docroot(tmp_path: Path) ->
     os.chown(tmp_path, 1234, 1235)
     with closing(Docroot(str(tmp_path))) as docroot:
         StateDir(docroot).write("devices", {})
+        for path in (tmp_path / ".mogstored", tmp_path / ".mogstored" / "devices.json"):
+            assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
+        # A directory that is there has the owner that it has.
+        os.chown(tmp_path / ".mogstored", 1236, 1237)
+        StateDir(docroot).write("devices", {})
     for path in (tmp_path / ".mogstored", tmp_path / ".mogstored" / "devices.json"):
-        assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
+        assert (path.stat().st_uid, path.stat().st_gid) == (1236, 1237)
 
 
 def test_content_is_on_the_disk_before_it_has_its_name_and_the_name_after(
@@ -103,6 +109,38 @@ def test_garbage_is_ignored_and_logged_once(
     assert "devices.json is ignored: not a JSON object" in caplog.messages[0]
     assert state.update("devices", lambda found: {**found, "b": 2})
     assert state.read("devices") == {"b": 2}
+    # It is news again, after it was mended.
+    (tmp_path / ".mogstored" / "devices.json").write_bytes(garbage)
+    caplog.clear()
+    assert [state.read("devices") for _ in range(3)] == [None] * 3
+    assert len(caplog.messages) == 1
+
+
+def test_write_that_fails_leaves_what_was_there_and_nothing_else(
+    tmp_path: Path, docroot: Docroot, state: StateDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.write("devices", {"a": 1})
+
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "rename", fail)
+        assert not state.write("devices", {"a": 2})
+    assert [each.name for each in (tmp_path / ".mogstored").iterdir()] == ["devices.json"]
+    assert state.read("devices") == {"a": 2}
+    assert StateDir(docroot).read("devices") == {"a": 1}
+
+
+def test_temporary_file_of_an_earlier_process_is_no_obstacle(
+    tmp_path: Path, state: StateDir
+) -> None:
+    state.write("devices", {"a": 1})
+    left = tmp_path / ".mogstored" / f"devices.{os.getpid()}.{threading.get_ident()}.tmp"
+    left.write_bytes(b"half of it")
+    assert state.write("devices", {"a": 2})
+    assert state.read("devices") == {"a": 2}
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "link"])
@@ -136,6 +174,13 @@ def test_docroot_that_takes_no_files(
     (tmp_path / ".mogstored").unlink()
     assert state.update("devices", lambda found: {**found, "c": 3})
     assert StateDir(state._docroot).read("devices") == {"a": 1, "b": 2, "c": 3}
+    # And memory is not, though the file has gone as well.
+    (tmp_path / ".mogstored" / "devices.json").unlink()
+    assert state.read("devices") is None
+    (tmp_path / ".mogstored").rmdir()
+    (tmp_path / ".mogstored").write_text("in the way")
+    assert not state.write("devices", {"a": 1})
+    assert len(caplog.messages) == 2
 
 
 def test_file_of_another_process_counts_more_than_memory(
