@@ -94,6 +94,18 @@ def test_system_that_does_not_count(
     assert len(caplog.messages) == 1
 
 
+def test_only_disks_that_are_counted_are_listed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disks = {"ada0": mock.Mock(busy_time=7), "pass0": object()}
+    look = mock.Mock(return_value=disks)
+    monkeypatch.setattr(psutil, "disk_io_counters", look)
+    assert PsutilCounters()() == {"ada0": 7}
+    # As the kernel has them: a counter that went back shows.
+    look.assert_called_once_with(perdisk=True, nowrap=False)
+    assert caplog.messages == []
+
+
 def test_both_ways_count_the_same_disks() -> None:
     if sys.platform != "linux":
         pytest.skip("/proc/diskstats is Linux's")

@@ -11,10 +11,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from mogpoll.threads import signals_blocked
+from mogstored import children
 from mogstored.utilization import iostat_feed
 from mogstored.utilization.iostat_feed import IostatFeed, spawn_shell
 from mogstored.utilization.report import Report
@@ -310,6 +313,80 @@ def test_receiver_that_fails_gets_the_next_report(
     assert caplog.records[0].message == "a utilization report was lost"
 
 
+# Times, and what is left of a run
+
+
+def test_pause_after_each_kind_of_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = IostatFeed("iostat")
+    monkeypatch.setattr(feed, "_spawn", lambda: os.open(os.devnull, os.O_RDONLY))
+
+    def pause_after(status: int, *, is_fruitful: bool) -> float:
+        monkeypatch.setattr(feed, "_read", lambda *_: is_fruitful)
+        monkeypatch.setattr(feed, "_reap", lambda: (1234, status))
+        return feed._run_once(lambda _report: None)
+
+    assert pause_after(0, is_fruitful=True) == 0.0
+    assert pause_after(0, is_fruitful=False) == 1.0
+    assert pause_after(1, is_fruitful=True) == 10.0
+    # The end that it was asked for is no failure.
+    feed._dismissed = True
+    assert pause_after(-signal.SIGTERM, is_fruitful=True) == 0.0
+
+
+def test_command_is_ended_a_minute_after_the_last_watcher_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, sent = [100.0], []
+    monkeypatch.setattr(iostat_feed, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    feed = IostatFeed("iostat")
+    monkeypatch.setattr(feed, "_signal", lambda number: sent.append((now[0], number)))
+    feed.want(True)
+    for at, wanted in ((200.0, False), (230.0, True), (240.0, False), (270.0, False)):
+        now[0] = at
+        feed.want(wanted)
+    for now[0] in (299.9, 300.0, 301.0):
+        feed._dismiss_idle()
+    assert sent == [(300.0, signal.SIGTERM)]
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_stop_waits_two_seconds_before_it_kills_and_then_no_longer(
+    monkeypatch: pytest.MonkeyPatch, listens: bool
+) -> None:
+    feed = IostatFeed("iostat")
+    done: list[object] = []
+    monkeypatch.setattr(feed, "_signal", done.append)
+    feed._thread = cast(
+        "Any", SimpleNamespace(join=done.append, is_alive=lambda: not listens, name="")
+    )
+    feed.stop()
+    expected = [signal.SIGTERM, 2.0, signal.SIGKILL, 2.0]
+    assert done == expected[: 2 if listens else 4]
+
+
+def test_nothing_is_left_of_a_run_that_is_over() -> None:
+    feed = IostatFeed("true")
+    feed._dismissed = True
+    fd = feed._spawn()
+    assert fd is not None
+    assert not feed._dismissed
+    pid = feed._pid
+    assert pid in children._own
+    os.close(fd)
+    assert feed._reap() == (pid, 0)
+    assert feed._pid is None
+    assert pid not in children._own
+    # It may be another's by now.
+    feed._signal(signal.SIGKILL)
+
+
+def test_stopped_feed_starts_nothing() -> None:
+    feed = IostatFeed("true")
+    feed.stop()
+    assert feed._spawn() is None
+    assert feed._pid is None
+
+
 # What the command finds around it
 
 
@@ -339,7 +416,16 @@ def test_locale_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_to_read() -> None:
-    assert _output_of("wc -c").strip() == b"0"
+    saved, ends = os.dup(0), os.pipe()
+    os.write(ends[1], b"for us")
+    os.close(ends[1])
+    os.dup2(ends[0], 0)
+    try:
+        assert _output_of("wc -c").strip() == b"0"
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+        os.close(ends[0])
 
 
 def test_no_descriptor_of_ours_is_passed_on(tmp_path: Path) -> None:

@@ -168,6 +168,12 @@ def test_stop_ends_a_thread_that_has_no_descriptors(
     join(stopping)
 
 
+def test_news_without_bytes_are_no_end(pipe: tuple[int, int]) -> None:
+    feed = PipeFeed(os.dup(pipe[0]))
+    assert feed._read(ReportReader(), lambda _report: None)
+    feed.stop()
+
+
 def test_end_of_the_sender_ends_the_thread(pipe: tuple[int, int]) -> None:
     read_fd, write_fd = pipe
     feed = PipeFeed(os.dup(read_fd))

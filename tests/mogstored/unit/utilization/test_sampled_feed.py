@@ -125,6 +125,25 @@ def test_sign_of_life_where_nothing_is_counted(start: Start) -> None:
     assert reports.get(timeout=10) == {}
 
 
+@pytest.mark.parametrize(
+    ("disks", "expected"), [((), [1.0, 10.0, 10.0]), (("sda",), [1.0, 1.0, 1.0])]
+)
+def test_report_comes_each_second_and_a_sign_of_life_every_ten(
+    monkeypatch: pytest.MonkeyPatch, disks: tuple[str, ...], expected: list[float]
+) -> None:
+    feed, waits = SampledFeed(Kernel(*disks), decimals=2), []
+
+    def is_wanted_after(interval_s: float) -> bool:
+        waits.append(interval_s)
+        return len(waits) < 3
+
+    turns = iter([True, False])
+    monkeypatch.setattr(feed, "_await_watchers", lambda: next(turns))
+    monkeypatch.setattr(feed, "_is_wanted_after", is_wanted_after)
+    feed._run(lambda _report: None)
+    assert waits == expected
+
+
 def test_receiver_that_fails_gets_the_next_report(caplog: pytest.LogCaptureFixture) -> None:
     reports: SimpleQueue[Report] = SimpleQueue()
 

@@ -6,10 +6,12 @@ import threading
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
 from mogstored.utilization import watchers
+from mogstored.utilization.watchers import Watchers
 from tests.support.clock import stop_clock
 from tests.support.sidechannel_rig import Rig
 from tests.support.sockets import fill, reset
@@ -232,6 +234,8 @@ def test_observer_wants_reports_without_a_watcher(rig: Rig) -> None:
     assert rig.watchers.utilization(["dm-0", "sda"]) == 0.255
     assert rig.watchers.utilization(["sdb"]) is None
     assert rig.watchers.utilization(["sdc"]) == 1.0
+    rig.watchers.publish({"sda": "100.40"})
+    assert rig.watchers.utilization(["sda"]) == 1.0
     assert rig.watchers.utilization([]) is None
 
 
@@ -242,6 +246,22 @@ def test_old_report_says_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> N
     assert rig.watchers.utilization(["sda"]) == 0.255
     now[0] = 1005.1
     assert rig.watchers.utilization(["sda"]) is None
+
+
+def test_devices_are_looked_for_ten_times_a_second_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool, changed = Mock(), MagicMock()
+    watching = Watchers(pool, Mock())
+    monkeypatch.setattr(watching, "_changed", changed)
+    watching._admit(set())
+    assert changed.wait_for.call_args.args[1] == 0.1
+    # And so often a stop tries to close those that are in a step.
+    watching._watched[Mock()] = Mock()
+    changed.wait_for.side_effect = lambda *_: watching._watched.clear()
+    watching.stop()
+    assert changed.wait_for.call_args.args[1] == 0.1
+    assert pool.step_now.call_count == 1
 
 
 def test_thread_ends_with_the_node(rig: Rig) -> None:
