@@ -50,6 +50,14 @@ def test_escape_alone_is_a_key_if_nothing_follows() -> None:
     assert reader.flush() == []
 
 
+def test_sequence_has_32_bytes_at_most() -> None:
+    reader = KeyReader()
+    reader.feed(b"\x1b[" + b"1" * 29)
+    assert reader.is_waiting
+    assert reader.feed(b"1")[0] == "escape"
+    assert not reader.is_waiting
+
+
 def test_endless_sequence_is_given_up() -> None:
     reader = KeyReader()
     for _ in range(100):
@@ -61,6 +69,7 @@ def test_endless_sequence_is_given_up() -> None:
 def fail_in(mode: list[Any]) -> None:
     assert not mode[3] & (termios.ICANON | termios.ECHO)
     assert mode[3] & termios.ISIG
+    assert (mode[6][termios.VMIN], mode[6][termios.VTIME]) == (1, 0)
     raise ZeroDivisionError
 
 
@@ -68,6 +77,8 @@ def test_terminal_is_as_before_even_after_an_error() -> None:
     master, slave = os.openpty()
     try:
         before = termios.tcgetattr(slave)
+        before[6][termios.VMIN], before[6][termios.VTIME] = b"\x05", b"\x03"
+        termios.tcsetattr(slave, termios.TCSANOW, before)
         with pytest.raises(ZeroDivisionError), keys_at_once(slave):
             fail_in(termios.tcgetattr(slave))
         assert termios.tcgetattr(slave) == before

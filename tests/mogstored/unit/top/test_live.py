@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import os
+import signal
 
 import pytest
 from rich.console import Console
@@ -12,6 +15,7 @@ from mogstored.top.arguments import NodeAddress, Options
 from mogstored.top.live import LiveView
 from mogstored.top.model import Device, Node
 from mogstored.top.order import SORTS
+from tests.support.waiting import PATIENCE_S
 
 _ROWS = 24
 # Two lines of nodes, the title, two headings and the keys are no devices.
@@ -180,6 +184,62 @@ def test_filter_is_typed(shown: Shown) -> None:
 
 def test_escape_drops_a_filter_that_is_kept() -> None:
     assert "/ filter  p pause  from 1 of 100" in Shown(filter="dev10").foot(keys.ESCAPE)
+
+
+def test_answer_wakes_the_view(shown: Shown) -> None:
+    shown.view._wakened.clear()
+    shown.answer(1)
+    assert shown.view._wakened.is_set()
+
+
+def test_signal_wakes_the_view_and_is_kept_for_it(shown: Shown) -> None:
+    view = shown.view
+
+    async def run() -> None:
+        with view._signals_noted():
+            for number in (signal.SIGWINCH, signal.SIGTERM):
+                view._wakened.clear()
+                os.kill(os.getpid(), number)
+                async with asyncio.timeout(PATIENCE_S):
+                    await view._wakened.wait()
+        loop = asyncio.get_running_loop()
+        assert not any(map(loop.remove_signal_handler, (signal.SIGWINCH, signal.SIGTERM)))
+
+    asyncio.run(run())
+    assert view._signals == [signal.SIGWINCH, signal.SIGTERM]
+
+
+def test_keys_of_a_terminal_wake_the_view_and_its_end_ends_it(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = shown.view
+    saved, ends = os.dup(0), os.pipe()
+    os.dup2(ends[0], 0)
+
+    async def pressed(count: int) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while len(view._pressed) < count:
+                await view._wakened.wait()
+                view._wakened.clear()
+
+    async def run() -> None:
+        with view._keys_noted():
+            os.write(ends[1], b"n")
+            await pressed(1)
+            # Nothing follows, so it was a key of its own.
+            os.write(ends[1], b"\x1b")
+            await pressed(2)
+            os.close(ends[1])
+            await pressed(3)
+        assert not asyncio.get_running_loop().remove_reader(0)
+
+    try:
+        asyncio.run(run())
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+        os.close(ends[0])
+    assert view._pressed == ["n", keys.ESCAPE, "q"]
 
 
 def test_filter_has_a_limit(shown: Shown) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import sys
 from contextlib import ExitStack
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mogstored.top import live
+from mogstored.top import main as top_main
 from mogstored.top.arguments import NodeAddress, Options
 from mogstored.top.main import as_text, main, to_json
 from mogstored.top.model import Device, Node
+from tests.support.descriptors import open_numbers
 from tests.support.status_servers import StatusServer, closed_port, device_of, status_of
 
 if TYPE_CHECKING:
@@ -86,6 +90,66 @@ def test_output_is_what_the_encoding_has(
     assert re.search(rb" =+-+  50% ", written.getvalue())
     # Signs for which there is nothing.
     assert "━─…▁▂▃▄▅▆▇█äö".encode("ascii", "top") == b"=-~_.,:+*%#??"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_terminal", "term", "is_live"),
+    [
+        ([], True, "xterm", True),
+        (["--once"], True, "xterm", False),
+        ([], False, "xterm", False),
+        ([], True, "dumb", False),
+        ([], True, None, False),
+    ],
+)
+def test_terminal_that_can_be_redrawn_gets_the_live_view(
+    names: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    is_terminal: bool,
+    term: str | None,
+    is_live: bool,
+) -> None:
+    shown: list[Any] = []
+
+    def run_live(_options: Options, console: Any) -> int:
+        shown.append(console)
+        return 7
+
+    monkeypatch.setattr(live, "run_live", run_live)
+    monkeypatch.setattr(os, "isatty", lambda fd: is_terminal and fd == 1)
+    monkeypatch.setenv("COLUMNS", "33")
+    monkeypatch.setenv("LINES", "11")
+    monkeypatch.setenv("TERM", term or "")
+    if term is None:
+        monkeypatch.delenv("TERM")
+    assert run(*arguments, names[0]) == (7 if is_live else 0)
+    assert len(shown) == is_live
+    for console in shown:
+        # The size is the terminal's.
+        assert not {"COLUMNS", "LINES"} & console._environ.keys()
+        assert console._environ["TERM"] == "xterm"
+
+
+def test_reader_that_has_enough_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    saved = os.dup(1)
+    os.dup2(writer, 1)
+    os.close(writer)
+    before = open_numbers()
+    try:
+        with open(1, "w", closefd=False) as stdout:
+            monkeypatch.setattr(sys, "stdout", stdout)
+            top_main._print("x" * 100_000)
+            # The interpreter flushes once more at its end.
+            stdout.write("more")
+        opened = open_numbers() - before
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+    for fd in opened:
+        os.close(fd)
 
 
 def test_worst_devices_are_first_in_json() -> None:
