@@ -22,6 +22,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize(("seconds", "hangs"), [(0, False), (0.99, False), (1, True), (50, True)])
 def test_work_that_has_not_moved_for_so_long_hangs(seconds: float, hangs: bool) -> None:
     assert is_hung(7.0, 7.0 + seconds * HANGING_S) is hangs
+    assert HANGING_S == 2.0
 
 
 def test_nothing_is_held_against_a_device_before_its_first_look() -> None:

@@ -24,6 +24,7 @@ from mogstored.devices.mounts.table import Origin
 from mogstored.devices.usage_file import write_usage
 from mogstored.files.docroot import Docroot
 from tests.mogstored.unit.devices.conftest import Hangs
+from tests.support.clock import stop_clock
 from tests.support.threads import Running, join
 
 NOT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may search any directory")
@@ -420,6 +421,32 @@ def test_old_record_is_measured_again(
     assert _used(inventory) == 1
     monkeypatch.setattr(inventory_module, "_FRESH_S", 0.0)
     assert _used(inventory) == 2
+
+
+def test_nearly_full_device_is_looked_at_ten_times_a_second_at_most(
+    inventory: DeviceInventory, devices: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, begun = _dev1(devices), []
+    now = stop_clock(monkeypatch, inventory_module, 100.0)
+    monkeypatch.setattr(inventory, "_begin_measuring", lambda *about: begun.append(about))
+    device.usage.looked_at = 99.75
+    inventory.look_soon(device)
+    assert begun == [(device, device.usage)]
+    device.usage.looked_at, now[0] = 0.0, 0.09
+    inventory.look_soon(device)
+    now[0] = 0.1
+    inventory.look_soon(device)
+    assert len(begun) == 2
+
+
+def test_client_waits_a_fifth_of_a_second_for_a_new_record(
+    inventory: DeviceInventory, devices: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = mock.Mock()
+    monkeypatch.setattr(inventory, "_begin_measuring", lambda *_: measured)
+    device = _dev1(devices)
+    inventory._measure_again(device, device.usage)
+    measured.wait.assert_called_once_with(0.2)
 
 
 def test_want_of_threads_leaves_the_old_record_and_no_lock(

@@ -437,6 +437,14 @@ def _memory_directory() -> Path:
     return path
 
 
+def test_round_is_given_up_after_half_a_minute(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "time", mock.Mock(monotonic=lambda: 100.0))
+    begun = refresh._Round(service.inventory)
+    assert (begun.deadline, begun.awaited) == (130.0, {service.inventory})
+
+
 def test_five_hundred_devices_take_no_time_of_ours(begin: Begin, tmp_path: Path) -> None:
     # On a file system in memory: the disk of the test machine is not what is measured.
     path = _memory_directory() / f"mogstored-{os.getpid()}-{tmp_path.name}"

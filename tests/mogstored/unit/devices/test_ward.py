@@ -476,6 +476,22 @@ def test_thread_follows_until_it_is_stopped(
     Ward([], leads=True).stop()
 
 
+def test_thread_looks_once_a_second_and_is_waited_for_as_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ward, waits = Ward([], leads=True), []
+
+    def wait(interval_s: float) -> bool:
+        waits.append(interval_s)
+        return True
+
+    monkeypatch.setattr(ward._stopping, "wait", wait)
+    monkeypatch.setattr(ward._jobs, "stop", waits.append)
+    ward._run()
+    ward.stop()
+    assert waits == [1.0, 1.0]
+
+
 def test_record_that_is_removed_ends_it(begin: Callable[..., Process], docroot: Docroot) -> None:
     process = begin()
     process.fail("write")

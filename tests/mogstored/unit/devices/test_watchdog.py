@@ -336,6 +336,21 @@ def test_devices_that_hold_or_wait_are_busy(build: Build) -> None:
     assert process.threads.busy() == {}
 
 
+def test_thread_looks_once_a_second(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    process, waits, done = build(10, 1), [], []
+    watch = Watchdog(process.threads, lambda: done.append("also"))
+
+    def wait(interval_s: float) -> bool:
+        waits.append(interval_s)
+        return len(waits) == 3
+
+    monkeypatch.setattr(watch, "look", lambda: done.append("look"))
+    monkeypatch.setattr(watch._stopping, "wait", wait)
+    watch._run()
+    assert waits == [1.0] * 3
+    assert done == ["look", "also"] * 2
+
+
 def test_device_that_moves_begins_its_time_anew(build: Build) -> None:
     process = build(20, 2)
     process.enter(1, 30)

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from mogstored.files import disk_errors
-from mogstored.files.disk_errors import Attempt, NotMounted
+from mogstored.files.disk_errors import Attempt, DeviceDown, NotMounted
 from mogstored.http import statuses
 from mogstored.log import rate_limit
 from mogstored.log.rate_limit import KeyedRateLimiter
@@ -83,6 +83,28 @@ def test_delete(number: int, expected: int) -> None:
 )
 def test_read(number: int, expected: int) -> None:
     assert fail(number, statuses.READ) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        *((OSError(getattr(errno, name), "none"), False) for name in ("ENOENT", "ENOTDIR")),
+        *((OSError(getattr(errno, name), "none"), False) for name in ("ENXIO", "EOPNOTSUPP")),
+        # The log has said so when it was taken out of use.
+        (DeviceDown(), False),
+        (NotMounted(), True),
+        (OSError(errno.EIO, "bad"), True),
+    ],
+    ids=str,
+)
+def test_path_that_names_no_file_is_no_error_of_the_disk(error: OSError, counts: bool) -> None:
+    disk = FakeDisk(b"dev1")
+    disk_errors.report_reading(error, disk, Attempt("read", "GET", b"dev1/a", "10.0.0.1:40000"))
+    assert disk.noted == ({("read", error.errno): 1} if counts else {})
+
+
+def test_device_that_is_not_to_be_used_has_an_error_of_its_own() -> None:
+    assert (DeviceDown().errno, NotMounted().errno) == (errno.EIO, errno.ENODEV)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])

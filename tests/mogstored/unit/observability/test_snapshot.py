@@ -7,7 +7,12 @@ import errno
 import pytest
 
 from mogstored.observability.device_errors import DeviceErrors
-from mogstored.observability.histogram import DEVICE_BOUNDS_S, Histogram, HistogramState
+from mogstored.observability.histogram import (
+    DEVICE_BOUNDS_S,
+    HTTP_BOUNDS_S,
+    Histogram,
+    HistogramState,
+)
 from mogstored.observability.snapshot import DeviceSnapshot, ProcessSnapshot
 
 SOME = HistogramState((1, 0, 2), 3.5)
@@ -70,7 +75,14 @@ def test_error_of_the_disk_is_counted_by_its_name(number: int) -> None:
     assert errors.counts() == {("read", name): 2, ("write", name): 1}
 
 
-@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR, errno.EMFILE])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.EOPNOTSUPP),
+        *(errno.ENAMETOOLONG, errno.EINVAL, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    ],
+    ids=errno.errorcode.get,
+)
 def test_error_of_the_request_is_not_counted(number: int) -> None:
     errors = DeviceErrors()
     errors.note("read", OSError(number, ""))
@@ -83,5 +95,9 @@ def test_error_without_a_number_counts() -> None:
     assert errors.counts() == {("read", "EIO"): 1}
 
 
-def test_bounds_ascend() -> None:
-    assert sorted(DEVICE_BOUNDS_S) == list(DEVICE_BOUNDS_S)
+@pytest.mark.parametrize(
+    ("bounds", "ends"), [(DEVICE_BOUNDS_S, (0.001, 10.0)), (HTTP_BOUNDS_S, (0.0001, 60.0))]
+)
+def test_bounds_ascend(bounds: tuple[float, ...], ends: tuple[float, float]) -> None:
+    assert sorted(set(bounds)) == list(bounds)
+    assert (bounds[0], bounds[-1]) == ends
