@@ -14,7 +14,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple, Protocol
 
@@ -129,16 +128,6 @@ class LauncherSpawner:
             listener.close()
 
 
-@dataclass(slots=True)
-class _Channels:
-    """The leading process's ends of the channels of one serving process."""
-
-    ends: list[socket.socket]
-    """Oldest first: each was sent through the one before, which is kept until it has arrived."""
-    is_shown: bool = False
-    """Whether the admin process was given the last one."""
-
-
 class AdminKeeper:
     """The admin process, if the node has one: without a spawner, every method does nothing.
 
@@ -149,13 +138,16 @@ class AdminKeeper:
         self._spawner = spawner
         self._facts = facts
         self._control: ControlWriter | None = None
-        self._started_at = 0.0
+        self._started_at: float
         self._due_at: float | None = None
         """When to start the process; None while it runs, and if it cannot be started."""
-        self._channels: dict[ServingProcess, _Channels] = {}
-        self._unsettled: set[ServingProcess] = set()
-        """Those that may not have their new channel yet."""
-        self._check_at = 0.0
+        self._channels: dict[ServingProcess, list[socket.socket]] = {}
+        """This process's ends of the channels of each serving process, oldest first: each was
+        sent through the one before, which is kept until it has arrived."""
+        self._unsettled: dict[ServingProcess, bool] = {}
+        """Those that may not have their new channel yet, and whether it was shown to the admin
+        process."""
+        self._check_at = monotonic()
 
     @property
     def interval_s(self) -> float | None:
@@ -208,7 +200,7 @@ class AdminKeeper:
 
     def add(self, process: ServingProcess, channel: socket.socket) -> None:
         """Show a new serving process."""
-        self._channels[process] = _Channels([channel], is_shown=True)
+        self._channels[process] = [channel]
         self._introduce(process, channel)
 
     def remove(self, pid: int) -> None:
@@ -268,12 +260,11 @@ class AdminKeeper:
 
     def _renew(self, process: ServingProcess) -> None:
         """Give a serving process a new channel: the old one may be full of half an answer."""
-        channels = self._channels[process]
-        channels.is_shown = False
-        self._unsettled.add(process)
-        if not channels.ends:
+        ends = self._channels[process]
+        self._unsettled[process] = False
+        if not ends:
             return
-        old = channels.ends[-1]
+        old = ends[-1]
         try:
             near, far = socket.socketpair()
         except OSError as error:
@@ -288,28 +279,28 @@ class AdminKeeper:
                 _log.debug("no channel to PID %d: %s", process.pid, error)
                 near.close()
                 return
-        channels.ends.append(near)
-        channels.is_shown = True
+        ends.append(near)
+        self._unsettled[process] = True
         self._introduce(process, near)
 
     def _settle(self, process: ServingProcess) -> None:
         """Close the channels that are over, and replace one that was lost on its way."""
-        channels = self._channels[process]
-        last = channels.ends[-1:]
-        for end in [each for each in channels.ends if hung_up([each.fileno()])]:
-            channels.ends.remove(end)
+        ends = self._channels[process]
+        last = ends[-1:]
+        for end in [each for each in ends if hung_up([each.fileno()])]:
+            ends.remove(end)
             end.close()
-        if not channels.ends:
+        if not ends:
             # It has ended, and will be reaped.
-            self._unsettled.discard(process)
-        elif not channels.is_shown or channels.ends[-1:] != last:
+            del self._unsettled[process]
+        elif not self._unsettled[process] or ends[-1:] != last:
             self._renew(process)
-        elif len(channels.ends) == 1:
-            self._unsettled.discard(process)
+        elif len(ends) == 1:
+            del self._unsettled[process]
 
     def _forget(self, process: ServingProcess) -> None:
-        self._unsettled.discard(process)
-        for end in self._channels.pop(process).ends:
+        self._unsettled.pop(process, None)
+        for end in self._channels.pop(process):
             end.close()
 
     def _introduce(self, process: ServingProcess, channel: socket.socket) -> None:

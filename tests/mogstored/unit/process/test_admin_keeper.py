@@ -8,7 +8,8 @@ import os
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock, call
 
 import pytest
 
@@ -17,7 +18,12 @@ from mogstored.observability.frames import LENGTH
 from mogstored.observability.snapshot import ProcessSnapshot
 from mogstored.observer import REQUEST, Observer
 from mogstored.process.admin import keeper as module
-from mogstored.process.admin.keeper import AdminKeeper, ChannelEnds
+from mogstored.process.admin.keeper import (
+    AdminKeeper,
+    ChannelEnds,
+    ForkingSpawner,
+    LauncherSpawner,
+)
 from tests.support.clock import stop_clock
 from tests.support.snapshots import FACTS
 from tests.support.waiting import PATIENCE_S, wait_until
@@ -268,6 +274,44 @@ def test_channel_of_a_process_that_has_ended_is_closed(
     assert spawner.received() == [FACTS], "it is not introduced again"
 
 
+def test_process_that_has_ended_and_was_not_reaped_gets_no_channel(
+    keeper: AdminKeeper, spawner: FakeSpawner
+) -> None:
+    keeper.start()
+    channel = opened(keeper)
+    keeper.add(PROCESS, channel.ours)
+    channel.observers.close()
+    for _ in range(2):
+        spawner.end = "exited with status 1"
+        assert looks(keeper)
+        assert not looks(keeper)
+        assert channel.ours.fileno() == -1
+        assert PROCESS not in spawner.received()
+
+
+def test_channel_that_cannot_be_had_for_a_new_admin_process_is_had_later(
+    keeper: AdminKeeper, spawner: FakeSpawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper.start()
+    channel = opened(keeper)
+    keeper.add(PROCESS, channel.ours)
+    pairs = [socket.socketpair()]
+
+    def make_the_last() -> tuple[socket.socket, socket.socket]:
+        if not pairs:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return pairs.pop()
+
+    spawner.end = "exited with status 1"
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socketpair", make_the_last)
+        keeper.advance()
+    assert spawner.received() == [FACTS]
+    keeper.advance()
+    assert spawner.received() == [PROCESS]
+    channel.observers.close()
+
+
 @pytest.mark.parametrize(
     ("error", "line", "is_retried"),
     [
@@ -413,9 +457,10 @@ def test_times_between_starts_and_checks(
     now[0] += 5
     assert keeper.interval_s == 0.0
     assert after(1016.0) == (2, 1.0)
+    assert after(1017.0) == (2, 1.0)
     # One that ran long is replaced at once.
     spawner.end = "exited with status 1"
-    assert after(1016.5)[0] == 3
+    assert after(1017.5)[0] == 3
     keeper.disown()
 
 
@@ -431,3 +476,76 @@ def test_end_is_seen_though_the_admin_process_is_not_looked_at(
     opened_[1].close()
     opened_[0].close()
     assert [each.fileno() for ends in opened_ for each in ends] == [-1] * 4
+
+
+@pytest.mark.usefixtures("observed")
+def test_child_closes_what_belongs_to_its_parent(
+    keeper: AdminKeeper, spawner: FakeSpawner
+) -> None:
+    others = opened(keeper)
+    keeper.add(ServingProcess(1, 1002), others.ours)
+    keeper.disown()
+    assert others.ours.fileno() == -1
+    assert spawner.is_released
+    spawner.received()
+    assert spawner.controls[-1].is_over
+    others.observers.close()
+
+
+class TestForkingSpawner:
+    """The kernel is the test's."""
+
+    @pytest.fixture
+    def kernel(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        found = Mock()
+        found.fork.return_value = 77
+        found.waitpid.return_value = 0, 0
+        for name in ("fork", "waitpid"):
+            monkeypatch.setattr(os, name, getattr(found, name))
+        for name in ("note_child", "forget_child"):
+            monkeypatch.setattr(module, name, getattr(found, name))
+        return found
+
+    def test_life_of_the_process(self, kernel: Any) -> None:
+        program, listener, control = Mock(), Mock(), Mock()
+        spawner = ForkingSpawner(program, [listener])
+        assert spawner.how_it_ended() is None
+        spawner.start(control)
+        assert spawner.how_it_ended() is None
+        kernel.waitpid.return_value = 77, 9
+        assert spawner.how_it_ended() == "was killed by SIGKILL"
+        assert spawner.how_it_ended() is None
+        waited = call.waitpid(77, os.WNOHANG)
+        assert kernel.mock_calls == [
+            call.fork(),
+            call.note_child(77),
+            waited,
+            waited,
+            call.forget_child(77),
+        ]
+        assert not program.run.called
+        assert spawner.is_blind is False
+        spawner.release()
+        listener.close.assert_called_once_with()
+
+    def test_child_runs_the_program(self, kernel: Any) -> None:
+        kernel.fork.return_value = 0
+        program, listener, control = Mock(), Mock(), Mock()
+        ForkingSpawner(program, [listener]).start(control)
+        program.run.assert_called_once_with(control, [listener])
+
+
+def test_launcher_forks_the_process() -> None:
+    launcher, listeners = Mock(), [Mock(), Mock()]
+    for number, listener in enumerate(listeners):
+        listener.fileno.return_value = 10 + number
+    launcher.take_admin_end.return_value = "exited with status 1"
+    spawner = LauncherSpawner(launcher, listeners)
+    spawner.start(Mock(**{"fileno.return_value": 5}))
+    launcher.start_admin.assert_called_once_with([5, 10, 11])
+    assert spawner.how_it_ended() == "exited with status 1"
+    for launcher.is_running in (True, False):
+        assert spawner.is_blind is not launcher.is_running
+    spawner.release()
+    for listener in listeners:
+        listener.close.assert_called_once_with()
