@@ -81,11 +81,11 @@ def _await_report(prog: str, child: int, reader: int) -> NoReturn:
 
 
 def _silence_stdio() -> None:
+    """Put stdio, which is open, on /dev/null."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    if null > 2:
-        os.close(null)
+    os.close(null)
 
 
 def occupy_stdio() -> None:

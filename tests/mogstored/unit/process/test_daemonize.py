@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mogstored.process.supervision.daemonize import ReadyPipe
-from tests.support.waiting import PATIENCE_S
+from tests.project._tree import ROOT
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @contextmanager
@@ -61,3 +63,24 @@ def test_what_was_printed_before_is_printed_once() -> None:
         command, env=buffered, capture_output=True, timeout=PATIENCE_S, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"before", b"")
+
+
+def test_detached_process_has_its_pipe_open_and_nothing_else_of_it(tmp_path: Path) -> None:
+    code = """
+import sys
+from mogstored.process.supervision.daemonize import daemonize
+from tests.support.descriptors import open_numbers
+
+before = len(open_numbers())
+pipe = daemonize("program")
+more = len(open_numbers()) - before
+pipe.report()
+with open(sys.argv[1], "w") as file:
+    file.write(f"{more} {len(open_numbers()) - before}")
+"""
+    counts = tmp_path / "counts"
+    code = f"import sys; sys.path.append({str(ROOT)!r}){code}"
+    command = [sys.executable, "-P", "-c", code, str(counts)]
+    subprocess.run(command, timeout=PATIENCE_S, check=True)
+    # The file itself is the one at the end.
+    wait_until(lambda: counts.exists() and counts.read_text() == "1 1", "the pipe was all")

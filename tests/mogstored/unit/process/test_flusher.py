@@ -57,6 +57,9 @@ def test_writer_is_offered_again_while_its_reader_is_full(clock: Clock, end: Flu
 def test_reader_that_stays_full_is_given_up_in_time(clock: Clock) -> None:
     flush_before_exit([Writer(*[FULL] * 1000)])
     assert clock.now == pytest.approx(1002.0, abs=0.011)
+    writer = Writer(FULL, FULL)
+    flush_before_exit([writer], 0.0)
+    assert writer.results == [FULL], "it was offered once"
 
 
 def test_pause_between_offers_doubles_up_to_a_second_and_ends_when_all_is_taken() -> None:

@@ -10,7 +10,7 @@ import os
 import pickle
 import signal
 import socket
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 from unittest.mock import Mock, call
 
 import pytest
@@ -497,3 +497,90 @@ def test_fork_shows_the_worker_to_the_admin_process(
     assert worker.ipc.is_over
     worker.close()
     near.close()
+
+
+class Ended(BaseException):
+    """Takes the place of the end of a worker; its argument is the status."""
+
+
+def end(status: int) -> NoReturn:
+    raise Ended(status)
+
+
+class TestForkedWorker:
+    @pytest.fixture
+    def steps(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Any:
+        found = Mock()
+        found._exit.side_effect = end
+        monkeypatch.setattr(os, "_exit", found._exit)
+        for name in ("WorkerProcess", "flush_before_exit"):
+            monkeypatch.setattr(module, name, getattr(found, name))
+        for name in ("log", "signals", "caller", "upgrade", "admin"):
+            setattr(rig.lifecycle, name, getattr(found, name))
+        return found
+
+    def become_worker(self, rig: Rig, channel: Any) -> int:
+        """Return the status that the worker has ended with."""
+        with pytest.raises(Ended) as ended:
+            rig.master._become_worker(1, "ipc", 55, channel)
+        return int(ended.value.args[0])
+
+    def test_nothing_of_the_master_is_left(self, rig: Rig, steps: Any) -> None:
+        siblings = [rig.work(number) for number in (0, 1)]
+        bound = rig.master._bound
+        assert self.become_worker(rig, steps.channel) == 0
+        lifecycle = rig.lifecycle
+        assert steps.mock_calls == [
+            call.log.forget(),
+            call.signals.abandon(),
+            # Else the caller would wait for the end of this process, too.
+            call.caller.close(),
+            call.upgrade.launcher.abandon(),
+            call.admin.disown(),
+            call.channel.ours.close(),
+            call.WorkerProcess(
+                *(1, "ipc", 55, lifecycle.title, steps.log, 5.0, steps.channel.observers)
+            ),
+            call.WorkerProcess().run(rig.settings, bound),
+            call.flush_before_exit((steps.log, "ipc")),
+            call._exit(0),
+        ]
+        for sibling in siblings:
+            assert sibling.ipc.fileno() == -1
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(sibling.reports_fd)
+        for slot in rig.master._slots:
+            slot.worker = None
+
+    def test_worker_that_fails(
+        self, rig: Rig, steps: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rig.lifecycle.caller = None
+        steps.WorkerProcess.return_value.run.side_effect = ValueError("a fault")
+        assert self.become_worker(rig, None) == 1
+        assert caplog.messages == ["worker[1] failed"]
+        steps.flush_before_exit.assert_called_once_with((steps.log, "ipc"))
+        assert steps.WorkerProcess.call_args.args[-1] is None
+
+    def test_flush_that_fails_does_not_keep_the_process(self, rig: Rig, steps: Any) -> None:
+        steps.flush_before_exit.side_effect = MemoryError
+        assert self.become_worker(rig, None) == 0
+
+    @pytest.mark.usefixtures("steps")
+    def test_child_becomes_a_worker(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        channel = rig.lifecycle.admin.open_channel.return_value
+        became: list[object] = []
+
+        def become(number: int, ipc: IpcChannel, reports_fd: int, passed: object) -> None:
+            # Its own copies of the other ends are closed.
+            assert list(ipc.receive()) == []
+            assert ipc.is_over
+            assert os.read(reports_fd, 1) == b""
+            became.extend((number, passed))
+            raise Ended
+
+        monkeypatch.setattr(os, "fork", lambda: 0)
+        monkeypatch.setattr(rig.master, "_become_worker", become)
+        with pytest.raises(Ended):
+            rig.master._fork(1)
+        assert became == [1, channel]
