@@ -68,7 +68,6 @@ class Observer:
             except OSError as error:
                 # Not read any more. Half an answer may be sent, so the next needs a new stream.
                 _log.debug("observer: %s", error)
-                self._is_over = self._is_stopping
         self._sock.close()
 
     def _serve(self) -> None:

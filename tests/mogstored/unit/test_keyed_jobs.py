@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from unittest.mock import Mock
 
 import pytest
 
@@ -69,6 +70,73 @@ def test_all_jobs_are_done_in_order_by_one_thread(desk: Desk) -> None:
 
 def test_no_thread_without_a_job(desk: Desk) -> None:
     assert desk.jobs.size == 0
+
+
+def test_one_thread_stays_from_the_start_on(desk: Desk) -> None:
+    for _ in range(2):
+        desk.jobs.start()
+        assert desk.jobs.size == 1
+    desk.jobs.submit(1, _nothing)
+    wait_until(lambda: desk.finished == [1], "it does the job")
+    assert desk.jobs.size == 1
+
+
+@pytest.mark.parametrize(
+    ("threads", "hung", "ended", "after_s", "adds"),
+    [
+        (1, 0, 0, 0.025, True),
+        # The last look was just now.
+        (1, 0, 0, 0.02, False),
+        # Two jobs for each thread that works are enough.
+        (1, 0, 1, 0.025, True),
+        (1, 0, 2, 0.025, False),
+        (3, 1, 3, 0.025, True),
+        (3, 1, 4, 0.025, False),
+        (1, 1, 1, 0.025, True),
+        (1, 1, 2, 0.025, False),
+        (15, 0, 0, 0.025, True),
+        (16, 0, 0, 0.025, False),
+        (99, 99, 0, 0.025, True),
+        (100, 100, 0, 0.025, False),
+    ],
+)
+def test_look_adds_a_thread_where_little_was_done(
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    hung: int,
+    ended: int,
+    after_s: float,
+    adds: bool,
+) -> None:
+    now = [after_s]
+    monkeypatch.setattr(jobs_module, "time", Mock(monotonic=lambda: now[0]))
+    monkeypatch.setattr(jobs_module, "try_start_thread", lambda *_, **__: Mock())
+    jobs: KeyedJobs[int] = KeyedJobs("test-job", lambda _: None, lambda began, _: began < 0)
+    jobs._threads.update(Mock() for _ in range(threads))
+    jobs._running.update((key, -1.0 if key < hung else 0.0) for key in range(threads))
+    jobs._queue.append(threads)
+    jobs._ended += ended
+    jobs.look()
+    assert jobs.size == threads + adds
+    if ended:
+        # What had ended before the last look does not count.
+        now[0] += 0.025
+        jobs.look()
+        assert jobs.size == threads + adds + 1
+
+
+@pytest.mark.parametrize("reason", ["nothing waits", "one is idle", "it stops"])
+def test_look_adds_no_thread_in_vain(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+    monkeypatch.setattr(jobs_module, "try_start_thread", lambda *_, **__: Mock())
+    jobs: KeyedJobs[int] = KeyedJobs("test-job", lambda _: None, is_hung)
+    if reason == "it stops":
+        jobs.stop(0.0)
+    if reason != "nothing waits":
+        jobs._queue.append(1)
+    if reason == "one is idle":
+        jobs._idle += 1
+    jobs.look()
+    assert jobs.size == 0
 
 
 def test_second_job_of_a_key_that_runs_is_left_out(desk: Desk) -> None:

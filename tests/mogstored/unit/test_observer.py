@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from itertools import count
 
@@ -102,3 +103,31 @@ def test_stream_without_a_descriptor_for_it_is_no_request(
         near.sendall(REQUEST)
         assert receive(near).pid == 2
         observer.stop()
+
+
+def test_stream_that_comes_while_the_observer_stops_is_closed(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, its = pair
+    collects, may_go_on = threading.Event(), threading.Event()
+    pids = count(1)
+
+    def collect() -> bytes:
+        collects.set()
+        may_go_on.wait(PATIENCE_S)
+        return snapshots(pids)
+
+    observer = Observer(its, collect)
+    observer.start()
+    ours.sendall(REQUEST)
+    assert collects.wait(PATIENCE_S)
+    near, far = socket.socketpair()
+    near.settimeout(PATIENCE_S)
+    with near:
+        with far:
+            socket.send_fds(ours, [b"+"], [far.fileno()])
+        # It waits for half a second in vain.
+        observer.stop()
+        may_go_on.set()
+        assert receive(ours).pid == 1
+        assert near.recv(1) == b""
