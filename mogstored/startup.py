@@ -280,7 +280,7 @@ def _prepare_upgrade(
     listeners: Sequence[Listener],
     pidfile: Pidfile | None,
 ) -> Upgrade:
-    forks_late = config.worker_processes.number > 0
+    forks_late = bool(config.worker_processes.number)
     if not forks_late:
         _start_early(launcher)
     fds = [listener.sock.fileno() for listener in listeners]
