@@ -122,9 +122,9 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
         monkeypatch.setattr(statuses, "report", lambda *_: None)
         monkeypatch.setattr(statuses, "report_lost", lambda *line: made.lost.append(line))
         yield made
-        assert made.device.held == 0
         made.hashing.stop()
         made.docroot.close()
+        assert made.device.held == 0
 
 
 def test_body_that_came_is_stored(rig: Rig) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from mogstored.scrub.progress import MAX_FINDINGS, Progress
+from mogstored.scrub.progress import Progress
 from mogstored.scrub.verdict import Finding, Kind, Tally, Verdict
 
 DAY = 24 * 3600.0
 NOW = 1.8e9
 PERIOD = 30 * DAY
+# As many as are kept.
+MOST = 100
 
 
 def finding(name: str, found: str = "x") -> Finding:
@@ -64,6 +66,8 @@ def test_rounds_begin_once_in_the_period() -> None:
     assert progress.due_in_s(NOW, PERIOD) == 0
     progress.begin(NOW)
     assert progress.due_in_s(NOW + 1, PERIOD) == 0
+    progress.end(NOW)
+    assert progress.due_in_s(NOW, PERIOD) == PERIOD
     progress.end(NOW + 3 * DAY)
     assert progress.due_in_s(NOW + 3 * DAY, PERIOD) == 27 * DAY
     assert progress.due_in_s(NOW + PERIOD, PERIOD) == 0
@@ -110,12 +114,15 @@ def test_clock_that_is_set_back_stops_nothing(*, has_ended: bool) -> None:
 def test_last_findings_are_kept_one_a_file() -> None:
     progress = Progress()
     progress.begin(NOW)
-    for number in range(MAX_FINDINGS + 5):
+    for number in range(MOST + 5):
         progress.note(finding(f"{number}"), NOW + number)
     progress.note(finding("50", "again"), NOW + 1000)
     paths = [each.path for _, each in progress.findings]
-    assert len(set(paths)) == len(paths) == MAX_FINDINGS
+    assert len(set(paths)) == len(paths) == MOST
     assert progress.findings[-1] == (NOW + 1000, finding("50", "again"))
+    more = [[NOW, *(f"{number}", "mismatch", "y", "x")] for number in range(MOST + 1)]
+    read = Progress.from_json(progress.as_json() | {"findings": more})
+    assert [each.path for _, each in read.findings] == [f"{number + 1}" for number in range(MOST)]
 
 
 def test_what_a_later_round_does_not_find_is_forgotten_at_its_end() -> None:
