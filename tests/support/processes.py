@@ -41,6 +41,18 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
+@contextmanager
+def bystander(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run another program, by default one that only sleeps; kill it in the end."""
+    with subprocess.Popen(command or ["sleep", "600"]) as process:
+        try:
+            # On Linux a program is under way a moment before its command line can be read.
+            wait_until(psutil.Process(process.pid).cmdline, "its command line can be read")
+            yield process
+        finally:
+            process.kill()
+
+
 def suspend(process: psutil.Process) -> None:
     """Stop a process by SIGSTOP; return when none of its threads runs any more.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.daemon import Node
+from tests.support.processes import bystander
 from tests.support.program import run
 from tests.support.waiting import wait_until
 
@@ -74,12 +74,11 @@ def test_any_process_that_has_started_the_node_will_do(pidfile: Path, docroot: P
 
 
 def test_what_names_a_process_that_is_no_node_is_taken_over(pidfile: Path) -> None:
-    with subprocess.Popen(["sleep", "60"]) as other:
+    with bystander() as other:
         pidfile.write_text(f"{other.pid}\n")
         with Node(extra=["--pidfile", str(pidfile)]) as node:
             assert pidfile.read_text() == f"{node.pid}\n"
-            node.wait_for_log(rf"pidfile {pidfile} is stale: PID {other.pid} \(sleep 60\)")
-        other.kill()
+            node.wait_for_log(rf"pidfile {pidfile} is stale: PID {other.pid} \(sleep 600\)")
 
 
 @pytest.mark.parametrize("content", ["", "garbage that is longer than a number\n", "9999999999"])

@@ -15,6 +15,7 @@ import pytest
 from mogstored.config import ConfigError
 from mogstored.process.supervision.pidfile import Pidfile, PidfileInUseError, find_running
 from tests.support.descriptors import open_numbers
+from tests.support.processes import bystander
 
 OWN = f"{os.getpid()}\n"
 
@@ -23,11 +24,9 @@ OWN = f"{os.getpid()}\n"
 def other() -> Iterator[int]:
     """The number of a live process that is not this one."""
     # Its last argument makes it look like a node.
-    command = [sys.executable, "-c", "import sys; sys.stdin.read()", "cmogstored"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", "import time; time.sleep(600)", "cmogstored"]
+    with bystander(*command) as process:
         yield process.pid
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 @pytest.fixture
@@ -126,12 +125,11 @@ def test_a_live_process_keeps_its_file(path: Path, other: int, form: str) -> Non
 def test_a_process_that_is_no_node_has_only_got_the_number(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with subprocess.Popen(["sleep", "60"]) as process:
+    with bystander() as process:
         path.write_text(f"{process.pid}\n")
         committed(path)
-        process.kill()
     assert path.read_text() == OWN
-    assert f"pidfile {path} is stale: PID {process.pid} (sleep 60) is not a node" in caplog.text
+    assert f"pidfile {path} is stale: PID {process.pid} (sleep 600) is not a node" in caplog.text
 
 
 def test_a_process_that_cannot_be_seen_may_be_a_node(
@@ -312,10 +310,9 @@ def test_node_that_is_running_is_found_and_nothing_else(path: Path, other: int, 
         path.write_text(content)
         assert find_running(str(path)) == found
         assert path.read_text() == content
-    with subprocess.Popen(["sleep", "60"]) as process:
+    with bystander() as process:
         path.write_text(f"{process.pid}\n")
         assert find_running(str(path)) is None
-        process.kill()
 
 
 @pytest.mark.parametrize(
