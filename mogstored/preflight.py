@@ -1,15 +1,14 @@
 """What would keep a node from starting on this machine: addresses in use, an unwritable pidfile.
 
-Nothing listens and nothing is written, so a check may run beside a running node. An obstacle that
-is only that node is a warning.
+Nothing listens at the node's addresses and nothing is written, so a check may run beside a running
+node. An obstacle that is only that node is a warning.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 
 import psutil
 
@@ -59,7 +58,7 @@ def _listeners(config: Config) -> Iterator[tuple[str, Address]]:
 
 def _examine_docroot(path: str, diagnostics: Diagnostics) -> None:
     """Look for devices; a docroot that cannot be used has been complained of."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         if not any(device_number(os.fsencode(name)) is not None for name in os.listdir(path)):
             diagnostics.warn(
                 f"WARNING: docroot = {path}: it has no device: no directory dev1, dev2..."
@@ -120,13 +119,24 @@ def _examine_overlap(
         if other.family != address.family or not _clashes(other, address.host, address.port):
             continue
         try:
-            with bind(other) as bound:
-                # As if it listened: Linux shares a port among sockets that do not.
-                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-                bind(address).close()
+            _listen_on_one_port(address, other)
         except OSError as error:
             complaint = f"{key} = {address.typed}: {reason(error)}"
             diagnostics.error(f"{complaint}, by {other_key} = {other.typed}")
+
+
+def _listen_on_one_port(*addresses: Address) -> None:
+    """Try it at a free port: Linux shares a port among sockets that do not listen.
+
+    **Raises:** `OSError` if the system refuses it.
+    """
+    wildcard_first = sorted(addresses, key=lambda each: each.host != WILDCARDS[each.family])
+    port = 0
+    with ExitStack() as listeners:
+        for each in wildcard_first:
+            listener = listeners.enter_context(bind(each._replace(port=port)))
+            listener.listen(1)
+            port = listener.getsockname()[1]
 
 
 def _find_holder(address: Address) -> int | None:
@@ -142,4 +152,5 @@ def _find_holder(address: Address) -> int | None:
 def _clashes(address: Address, host: str, port: int) -> bool:
     wildcard = WILDCARDS[address.family]
     own_host = address.host.partition("%")[0]
-    return port == address.port and (host in (own_host, wildcard) or own_host == wildcard)
+    # Each socket at port 0 gets a port of its own.
+    return 0 < port == address.port and (host in (own_host, wildcard) or own_host == wildcard)
