@@ -176,8 +176,8 @@ class Devices:
         return len(self._known)
 
     def known(self) -> list[Device]:
-        """Return all devices."""
-        return [*self._known.copy().values()]
+        """Return all devices, by number."""
+        return sorted(self._known.copy().values(), key=lambda device: device.devid or 0)
 
     def everything(self) -> list[Device]:
         """Return all devices, and the one that stands for elsewhere."""

@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import TypeVar
@@ -154,15 +154,15 @@ class DeviceInventory:
                 _drop(device)
             else:
                 found.append(device)
-        return _sorted(found)
+        return found
 
     def present(self) -> list[Device]:
         """Return the devices with a record that may be touched, by number."""
-        return _sorted(
+        return [
             each
             for each in self._devices.known()
             if each.usage.record is not None and not each.is_down
-        )
+        ]
 
     def refresh(self, device: Device, *, write: bool, relieve: Relieve | None = None) -> None:
         """Measure a device that is not down, and write its usage file if it should have one."""
@@ -299,10 +299,6 @@ class DeviceInventory:
             usage.complaint = None
             if device.health.refuses_changes:
                 device.health.note_change()
-
-
-def _sorted(devices: Iterable[Device]) -> list[Device]:
-    return sorted(devices, key=lambda device: device.devid or 0)
 
 
 def _as_it_is_used(device: Device) -> UsageRecord | None:

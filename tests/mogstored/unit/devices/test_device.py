@@ -123,12 +123,18 @@ def test_device_of_a_path(devices: Devices, docroot: Docroot) -> None:
 
 def test_only_names_of_devices_are_registered_and_once(devices: Devices) -> None:
     before = devices.of(b"dev1")
-    for path in (b"dev1/x", b"dev3/x", b"dev01/x", b"other/x"):
+    for path in (b"dev1/x", b"dev20/x", b"dev3/x", b"dev01/x", b"other/x"):
         devices.register(path)
     assert devices.of(b"dev1") is before
-    assert [device.label for device in devices.known()] == ["dev1", "dev2", "dev3"]
-    assert devices.count() == 3
-    assert [device.label for device in devices.everything()] == ["dev1", "dev2", "dev3", ""]
+    assert [device.label for device in devices.known()] == ["dev1", "dev2", "dev3", "dev20"]
+    assert devices.count() == 4
+    assert [device.label for device in devices.everything()] == [
+        "dev1",
+        "dev2",
+        "dev3",
+        "dev20",
+        "",
+    ]
     assert not any(device.health.logs_looks for device in devices.everything())
 
 
