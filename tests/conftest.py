@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, settings
 import mogstored
 from tests.support.daemon import Node
 from tests.support.required import refuse_skip
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -53,6 +53,14 @@ def pytest_report_header() -> list[str]:
         f"mogstored: {mogstored.__file__}",
         f"poller backend: {backend}" + (f" over {library}" if library else ""),
     ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests with a limit of their own the machine's share of it, as `--timeout` has."""
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        if limit is not None:
+            item.add_marker(pytest.mark.timeout(limit.args[0] * PATIENCE), append=False)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,6 +13,7 @@ import pytest
 
 import mogstored
 from tests.project._tree import ROOT
+from tests.support.required import needs
 
 PACKAGING = ROOT / "packaging" / "debian"
 DEBIAN = PACKAGING / "debian"
@@ -22,10 +22,6 @@ SCRIPTS = [
     *(DEBIAN / name for name in ("mogstored.postinst", "mogstored.postrm")),
     *(DEBIAN / "tests" / name for name in ("node", "service")),
 ]
-
-needs_shellcheck = pytest.mark.skipif(
-    not shutil.which("shellcheck"), reason="shellcheck is not installed"
-)
 
 
 def dependencies() -> dict[str, str]:
@@ -68,6 +64,7 @@ def test_node_depends_on_its_own_mogpoll() -> None:
     assert field("python3-mogpoll", "Architecture") == "all"
 
 
+@needs("make")
 def test_build_says_what_it_lacks_and_how_to_install_it(tmp_path: Path) -> None:
     checker = tmp_path / "dpkg-checkbuilddeps"
     checker.write_text("#!/bin/sh\necho 'Unmet build dependencies: dh-python' >&2\nexit 1\n")
@@ -195,7 +192,7 @@ def test_scripts_are_shell(script: Path) -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-@needs_shellcheck
+@needs("shellcheck")
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_has_nothing_to_say(script: Path) -> None:
     checked = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import ExitStack, suppress
 from typing import Self
 
 from tests.support.waiting import PATIENCE_S
@@ -15,7 +16,7 @@ class ServiceManager:
     def __init__(self, name: str) -> None:
         self.name = name
         self.received: list[str] = []
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock = _unix_datagrams()
         self._sock.bind("\0" + name[1:] if name.startswith("@") else name)
 
     def __enter__(self) -> Self:
@@ -54,10 +55,21 @@ class ServiceManager:
 
 def fill(name: str) -> None:
     """Fill the queue of the socket, as other units do at boot."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
-        other.setblocking(False)
-        try:
-            while True:
-                other.sendto(b"STATUS=another unit", name)
-        except BlockingIOError:
-            return
+    with ExitStack() as senders:
+        # What one may have under way can be less than what the queue takes.
+        while _sent_by(senders.enter_context(_unix_datagrams()), name):
+            pass
+
+
+def _sent_by(sender: socket.socket, name: str) -> int:
+    """Return how many messages of this sender were taken."""
+    sender.setblocking(False)
+    sent = 0
+    with suppress(BlockingIOError):
+        while sender.sendto(b"STATUS=another unit", name):
+            sent += 1
+    return sent
+
+
+def _unix_datagrams() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

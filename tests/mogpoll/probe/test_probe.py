@@ -14,7 +14,7 @@ import pytest
 from mogpoll.probe.experiment import catalogue
 from mogpoll.probe.waiters import name_of_order, name_of_spread
 from tests.mogpoll import backends
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tests.mogpoll.backends import Backend
 
 # A run takes seconds, and much longer beside other load.
-_PATIENCE_S = 150
-pytestmark = pytest.mark.timeout(_PATIENCE_S + 30)
+_LIMIT_S = 150
+pytestmark = pytest.mark.timeout(_LIMIT_S + 30)
 
 NAMES = [experiment.name for experiment in catalogue()]
 
@@ -73,7 +73,7 @@ class Probe:
             capture_output=True,
             text=True,
             env=environment,
-            timeout=_PATIENCE_S,
+            timeout=_LIMIT_S * PATIENCE,
             check=False,
         )
         self.status, self.shown, self.complaint = done.returncode, done.stdout, done.stderr

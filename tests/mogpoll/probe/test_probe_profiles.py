@@ -17,6 +17,7 @@ import pytest
 from mogpoll.probe.experiment import catalogue
 from mogpoll.probe.report import read
 from tests.project._tree import ROOT
+from tests.support.waiting import PATIENCE
 
 pytestmark = [
     pytest.mark.skipif("sys.platform != 'linux'", reason="they stand on an epoll"),
@@ -74,7 +75,7 @@ def answers(profile: str) -> dict[str, Any]:
         [sys.executable, "-P", "-c", PROGRAM, *arguments],
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=150 * PATIENCE,
         check=False,
     )
     assert done.stderr == ""

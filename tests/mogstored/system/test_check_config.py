@@ -61,16 +61,20 @@ def test_number_that_auto_gives_here(place: Path) -> None:
 
 def test_every_problem_is_shown_with_file_and_line(place: Path) -> None:
     first, second = place / "1.conf", place / "2.conf"
-    first.write_text(f"colour = red\ndocroot = {place}/a\nmaxconns = x\nhttplisten = 1\n")
+    first.write_text(
+        f"colour = red\ndocroot = {place}/a\nmaxconns = x\nhttplisten = 127.0.0.1:0\n"
+    )
     second.write_text(f"httplisten = foo:1\n\ndocroot = {place}/a\n")
-    ended = run(["--check-config", "-c", str(first), "-c", str(second), "--httplisten=2"])
+    ended = run(
+        ["--check-config", "-c", str(first), "-c", str(second), "--httplisten=127.0.0.2:0"]
+    )
     assert ended.returncode == 1
     said = ended.stderr.splitlines()
     expected = [
         f"WARNING: {first}:1: unknown key 'colour'",
         f"{first}:3: maxconns = x: ",
         f"{second}:1: httplisten = foo:1: ",
-        "--httplisten=2: ",
+        "--httplisten=127.0.0.2:0: ",
         "several --config are only allowed with --multi",
         f"{second}:3: docroot = {place}/a: ",
         "errors: 5, warnings: 1",

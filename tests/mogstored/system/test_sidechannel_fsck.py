@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.daemon import Node
 from tests.support.sidechannel import Manager, manage
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ def node() -> Iterator[Node]:
 @pytest.fixture
 def crowd(node: Node) -> Iterator[list[Manager]]:
     with ExitStack() as stack:
-        yield [stack.enter_context(manage(node, timeout=170.0)) for _ in range(6)]
+        yield [stack.enter_context(manage(node, timeout=170.0 * PATIENCE)) for _ in range(6)]
 
 
 @pytest.mark.timeout(180)
