@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [needs("prometheus"), pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [needs("prometheus"), pytest.mark.slow]
 
 WORKERS = 4
 CONTENT = b"x" * 1000

@@ -22,10 +22,10 @@ C = TypeVar("C", bound=Client)
 
 def workers_of(node: Node) -> list[psutil.Process]:
     """Return the worker processes of a node that has no upgrade under way."""
-    return [each for each in node.process.children() if _name(each) == "mogstored"]
+    return [each for each in node.process.children() if name_of(each) == "mogstored"]
 
 
-def _name(process: psutil.Process) -> str | None:
+def name_of(process: psutil.Process) -> str | None:
     """Return the name of a process, None if it has ended meanwhile."""
     try:
         return str(process.name())

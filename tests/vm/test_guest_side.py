@@ -245,11 +245,11 @@ class Guest:
 
 def test_suite_runs_the_hosts_tox_environment_on_the_hosts_wheel(tmp_path: Path) -> None:
     guest = Guest(tmp_path, "exit 0")
-    assert guest.suite("--timeout=600", "-k", "one thing") == 0
+    assert guest.suite("--timeout=1800", "-k", "one thing") == 0
     wheel = guest.base / "dist" / "mogstored-1-py3-none-any.whl"
     junit = guest.base / "out" / "junit.xml"
     assert calls(tmp_path)[0] == (
-        f"tox run -e py --installpkg {wheel} -- --junitxml={junit} --timeout=600 -k one thing"
+        f"tox run -e py --installpkg {wheel} -- --junitxml={junit} --timeout=1800 -k one thing"
     )
     assert not (guest.base / "running").exists()
 

@@ -27,7 +27,7 @@ def test_suite_that_passes(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None
     assert [word for step in steps for word in order if word in step] == order
     assert (lab.results / "run.log").read_text() == "12 passed\n"
     assert (lab.results / "junit.xml").read_text().strip() == JUNIT
-    assert suite_of(lab).endswith("suite.sh --timeout=600 -k 'one thing'")
+    assert suite_of(lab).endswith("suite.sh --timeout=1800 -k 'one thing'")
     assert suite_of(lab).startswith("MOG_TEST_PATIENCE=10 ")
 
 
@@ -155,7 +155,7 @@ def test_wrong_entry_stops_only_its_machine(lab: Lab, capsys: pytest.CaptureFixt
 def test_part_of_the_suite_that_a_machine_runs(lab: Lab) -> None:
     lab.programs.answer(("suite.sh", 0, ""), *FILES)
     assert lab.vm("test", "fresh", "--", "-x") == 0
-    assert suite_of(lab).endswith("suite.sh --timeout=600 -x tests/mogpoll")
+    assert suite_of(lab).endswith("suite.sh --timeout=1800 -x tests/mogpoll")
 
 
 def test_unknown_machine(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:

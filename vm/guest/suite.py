@@ -19,7 +19,7 @@ _BASE = "mogvm"
 _SCRIPT = f"{_BASE}/src/vm/provision/suite.sh"
 _LOG = "run.log"
 _FETCHED = ("junit.xml", "probe.json")
-_TEST_TIMEOUT_S = 60
+_TEST_TIMEOUT_S = 180
 
 
 def sync(driver: Driver) -> None:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 # A run takes seconds, and much longer beside other load.
 _LIMIT_S = 150
-pytestmark = pytest.mark.timeout(_LIMIT_S + 30)
 
 NAMES = [experiment.name for experiment in catalogue()]
 

@@ -19,10 +19,7 @@ from mogpoll.probe.report import read
 from tests.project._tree import ROOT
 from tests.support.waiting import PATIENCE
 
-pytestmark = [
-    pytest.mark.skipif("sys.platform != 'linux'", reason="they stand on an epoll"),
-    pytest.mark.timeout(180),
-]
+pytestmark = pytest.mark.skipif("sys.platform != 'linux'", reason="they stand on an epoll")
 
 KEPT = {"freebsd9": "freebsd-9.1-userspace", "netbsd7": "netbsd-7.99-userspace"}
 TOPICS = ("one_shot", "hangups", "descriptors", "waiting")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
 
 # A device counts as hung after 10 s.
-pytestmark = pytest.mark.timeout(120)
 
 
 def open_page(browser: WebDriver, node: Node) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.support.daemon import START_S, STOP_S
 from tests.support.forms import SMALL_FORMS
 from tests.support.http import does_serve
+from tests.support.processes import name_of
 from tests.support.program import PROGRAM
 from tests.support.sidechannel import Manager
 from tests.support.upgrades import free_address
@@ -68,16 +69,14 @@ def test_orphans_are_reaped_and_its_own_children_are_not(tmp_path: Path, extra: 
         wait_until(lambda: does_serve(http), "it serves", START_S)
         seen: set[int] = set()
 
-        def zombies() -> set[int]:
-            found = {each.pid for each in init.children() if is_zombie(each)}
-            seen.update(found)
-            return found
+        def come() -> int:
+            seen.update(orphans_of(init))
+            return len(seen)
 
         with Manager(mgmt) as watcher:
             watcher.send(b"watch\n")
-            wait_until(lambda: zombies() and len(seen) > 5, "orphans come and go")
-            first = set(seen)
-            wait_until(lambda: not first & zombies(), "they are reaped")
+            wait_until(lambda: come() > 5, "orphans come and go")
+            wait_until(lambda: not seen & orphans_of(init), "they are reaped")
             wait_until(lambda: started.exists() and len(started.read_text()) > 2, "iostat goes on")
         init.send_signal(signal.SIGTERM)
         assert outer.wait(STOP_S) == 0
@@ -87,11 +86,9 @@ def test_orphans_are_reaped_and_its_own_children_are_not(tmp_path: Path, extra: 
     assert "failed" not in log
 
 
-def is_zombie(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+def orphans_of(init: psutil.Process) -> set[int]:
+    """Return those that run, and those that have ended and are not reaped."""
+    return {each.pid for each in init.children() if name_of(each) == "sleep"}
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.1, 0.2])

@@ -337,10 +337,14 @@ def test_no_descriptor_for_the_file_of_an_upload() -> None:
         assert list((crowded.node.docroot / "dev1").iterdir()) == []
         storing.close()
         wait_until(crowded.left, "a descriptor is free")
-        other = crowded.silent[0]
-        other.send(REST_OF_ROOT_REQUEST + put("/dev1/f", b"content"))
-        assert other.read_response().status == 200
-        assert other.read_response().status == 201
+
+        def is_stored_by(other: Client) -> bool:
+            other.send(REST_OF_ROOT_REQUEST + put("/dev1/f", b"content"))
+            assert other.read_response().status == 200
+            return other.read_response().status == 201
+
+        # A look at the device may take the free one for an instant.
+        assert any(map(is_stored_by, crowded.silent))
 
 
 def test_no_descriptor_for_the_file_of_a_download() -> None:

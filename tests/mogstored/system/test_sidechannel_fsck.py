@@ -31,7 +31,6 @@ def crowd(node: Node) -> Iterator[list[Manager]]:
         yield [stack.enter_context(manage(node, timeout=170.0 * PATIENCE)) for _ in range(6)]
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     "size", [24 * MIB + 1, pytest.param(500 * MIB, marks=pytest.mark.slow)], ids=["24M", "500M"]
 )

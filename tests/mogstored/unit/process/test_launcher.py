@@ -148,11 +148,13 @@ def case_killed_start_is_not_reported_as_started() -> None:
 def case_launcher_without_descriptors_refuses_and_goes_on() -> None:
     launcher = open_launcher()
     (process,) = children()
-    process.rlimit(psutil.RLIMIT_NOFILE, (4, 4))
     with socket.socket() as listener:
+        launcher.request([listener.fileno()] * 2)
+        assert outcome(launcher) == (FAILED, 2), "its own start is over"
+        process.rlimit(psutil.RLIMIT_NOFILE, (4, 4))
         launcher.request([listener.fileno()])
     (answer,) = take(launcher)
-    assert (answer.word, answer.number) == (FAILED, 24)
+    assert (answer.word, answer.number) == (FAILED, errno.EMFILE)
     assert launcher.is_running
 
 
