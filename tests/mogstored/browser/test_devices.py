@@ -200,23 +200,26 @@ def test_rows_out_of_sight_are_up_to_date_soon(page: WebDriver, server: StatusSe
         server.status = before
 
 
+def computed_s(page: WebDriver) -> float:
+    """Return how long the page's thread has run: the machine may have other work as well."""
+    shown = page.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    return float(next(each["value"] for each in shown if each["name"] == "TaskDuration"))
+
+
 def test_filtering_does_not_block_the_page(page: WebDriver) -> None:
-    def filter_ms() -> float:
-        milliseconds: float = value(
-            page,
-            """(() => {
-                const field = document.getElementById('filter');
-                const began = performance.now();
-                field.value = field.value ? '' : 'dev1';
+    page.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    began_s = computed_s(page)
+    value(
+        page,
+        """(() => {
+            const field = document.getElementById('filter');
+            for (field.value of ['dev1', '', 'dev1', '']) {
                 field.dispatchEvent(new Event('input'));
                 document.body.offsetHeight;
-                return performance.now() - began;
-            })()""",
-        )
-        return milliseconds
-
-    # A busy machine makes many of them slower, and none of them quicker.
-    wait_until(lambda: filter_ms() < 100 * PATIENCE, "filtering takes less than 100 ms")
+            }
+        })()""",
+    )
+    assert 0.0 < computed_s(page) - began_s < 4 * 0.1 * PATIENCE
 
 
 def test_all_is_done_with_the_keyboard(new_page: WebDriver) -> None:

@@ -155,7 +155,7 @@ def test_process_without_descriptors_is_observed_again(extra: Sequence[str]) -> 
     with Node(admin=True, extra=extra, nofile=limit, maxconns=10_000) as node:
         wait_until_ready(node.admin)
         with contextlib.ExitStack() as stack:
-            for _ in range(300):
+            for _ in range(4 * limit):
                 sock = stack.enter_context(socket.create_connection(node.http))
                 # Not idle, so that it is not closed for others.
                 sock.sendall(b"GET /dev1/none HTTP/1.1")

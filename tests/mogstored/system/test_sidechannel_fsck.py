@@ -32,7 +32,7 @@ def crowd(node: Node) -> Iterator[list[Manager]]:
 
 
 @pytest.mark.parametrize(
-    "size", [24 * MIB + 1, pytest.param(500 * MIB, marks=pytest.mark.slow)], ids=["24M", "500M"]
+    "size", [24 * MIB + 1, pytest.param(100 * MIB, marks=pytest.mark.slow)], ids=["24M", "100M"]
 )
 def test_six_clients_check_one_file_three_times_each(
     node: Node, crowd: list[Manager], size: int
