@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A thread that has not ended by then is stuck.
-_LIMIT_S = PATIENCE_S
+# A thread that has not ended by then is stuck; some have thousands of events to take first.
+_LIMIT_S = 4 * PATIENCE_S
 
 
 class Running(Generic[T]):
