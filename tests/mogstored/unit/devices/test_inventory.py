@@ -14,6 +14,7 @@ from unittest import mock
 import psutil
 import pytest
 
+from mogstored.config.values.free_space import parse_min_free
 from mogstored.devices import health
 from mogstored.devices import inventory as inventory_module
 from mogstored.devices.device import Device, Devices
@@ -26,6 +27,7 @@ from mogstored.files.docroot import Docroot
 from tests.mogstored.unit.devices.conftest import Hangs
 from tests.support.clock import stop_clock
 from tests.support.threads import Running, join
+from tests.support.waiting import PATIENCE_S
 
 NOT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may search any directory")
 
@@ -38,9 +40,12 @@ class Mounts:
         self.origin = Origin("/dev/sdb1", ("sdb1", "sdb"))
         self.located: list[str] = []
         self.rereads = 0
+        self.is_news = False
 
     def reread(self) -> None:
         self.rereads += 1
+        self.generation += self.is_news
+        self.is_news = False
 
     def locate(self, path: str, st_dev: int) -> Origin:
         self.located.append(path)
@@ -141,7 +146,7 @@ def test_link_to_no_directory_is_skipped_in_silence(
     assert caplog.records == []
 
 
-@pytest.mark.parametrize("mode", [0o000, 0o600, 0o644])
+@pytest.mark.parametrize("mode", [0o000, 0o600, 0o666])
 def test_directory_that_is_not_searchable_waits_for_a_mount(
     docroot: Docroot, inventory: DeviceInventory, mode: int
 ) -> None:
@@ -150,6 +155,9 @@ def test_directory_that_is_not_searchable_waits_for_a_mount(
     assert _look(inventory, write=True) == [2]
     Path(docroot.path, "dev1").chmod(0o755)
     assert not _usage(docroot, 1).exists()
+    assert _look(inventory) == [1, 2]
+    Path(docroot.path, "dev1").chmod(mode)
+    assert _look(inventory) == [2]
 
 
 @NOT_ROOT
@@ -294,6 +302,25 @@ def test_record_has_the_figures_of_its_file_system(
     assert record.fill.used_kib == pytest.approx(max(expected, 1), rel=0.05, abs=4096)
 
 
+def test_look_finds_the_room_and_whether_the_disk_is_read_only(
+    docroot: Docroot, devices: Devices, inventory: DeviceInventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _add(docroot, "dev1")
+    flags = [os.ST_RDONLY, 0]
+    monkeypatch.setattr(
+        os,
+        "fstatvfs",
+        lambda _: os.statvfs_result((1024, 1024, 1000, 300, 300, 0, 0, 0, flags.pop(), 255)),
+    )
+    health, space = _dev1(devices).health, _dev1(devices).usage.space
+    space.take(1024, parse_min_free("1"))
+    for is_read_only in (False, True):
+        _look(inventory)
+        assert health.is_mounted_read_only is is_read_only
+        # A tenth has to stay free: of all, not of what is left.
+        assert space.take(0, parse_min_free("10%")) == 200 * 1024
+
+
 def test_no_record_of_an_unknown_device(inventory: DeviceInventory) -> None:
     assert inventory.record(5) is None
 
@@ -333,6 +360,22 @@ def test_list_of_mounts_is_read_each_round_and_for_unknown_devices(
     assert mounts.rereads == 2
     _look(inventory)
     assert mounts.rereads == 3
+    mounts.generation += 1
+    _look(inventory)
+    assert mounts.rereads == 4
+
+
+def test_list_of_mounts_is_read_again_for_a_disk_that_was_mounted_since(
+    docroot: Docroot, devices: Devices, inventory: DeviceInventory, mounts: Mounts
+) -> None:
+    _add(docroot, "dev1")
+    _look(inventory)
+    device = _dev1(devices)
+    device.usage.located_at = (-1, mounts.generation)
+    mounts.is_news = True
+    for _ in range(2):
+        inventory.refresh(device, write=False)
+    assert (mounts.rereads, mounts.generation, len(mounts.located)) == (3, 2, 2)
 
 
 @pytest.fixture
@@ -416,10 +459,12 @@ def test_old_record_is_measured_again(
     fuller: mock.Mock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    now = stop_clock(monkeypatch, inventory_module, 10_000.0)
     _add(docroot, "dev1")
     _look(inventory)
+    now[0] = 13_599.0
     assert _used(inventory) == 1
-    monkeypatch.setattr(inventory_module, "_FRESH_S", 0.0)
+    now[0] = 13_600.0
     assert _used(inventory) == 2
 
 
@@ -447,6 +492,16 @@ def test_client_waits_a_fifth_of_a_second_for_a_new_record(
     device = _dev1(devices)
     inventory._measure_again(device, device.usage)
     measured.wait.assert_called_once_with(0.2)
+
+
+def test_measuring_says_that_it_is_done(
+    docroot: Docroot, inventory: DeviceInventory, devices: Devices
+) -> None:
+    _add(docroot, "dev1")
+    device = _dev1(devices)
+    measured = inventory._begin_measuring(device, device.usage)
+    assert measured is not None
+    assert measured.wait(PATIENCE_S)
 
 
 def test_want_of_threads_leaves_the_old_record_and_no_lock(
@@ -613,8 +668,10 @@ def test_devices_whose_mount_cannot_be_asked_for_count_as_mounted(
 # Descriptors
 
 
-@pytest.fixture
-def scarce(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+@pytest.fixture(params=[errno.EMFILE, errno.ENFILE], ids=errno.errorcode.get)
+def scarce(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[bytes]]:
     """Refuse to open the names in the returned list, each once."""
     refused: list[bytes] = []
     real = os.open
@@ -623,7 +680,7 @@ def scarce(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
         for name in refused:
             if path.startswith(name):
                 refused.remove(name)
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+                raise OSError(request.param, os.strerror(request.param))
         return real(path, *args, **kwargs)
 
     monkeypatch.setattr(os, "open", scarcely_open)
@@ -673,6 +730,16 @@ def test_want_of_descriptors_does_not_drop_a_device(
     assert "cannot look at" in caplog.text
 
 
+def test_want_of_memory_is_no_fault_of_the_device(
+    docroot: Docroot, devices: Devices, inventory: DeviceInventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _add(docroot, "dev1")
+    _look(inventory)
+    _fail(monkeypatch, "open", errno.ENOMEM)
+    inventory.refresh(_dev1(devices), write=True)
+    assert inventory.record_at(b"dev1/usage") is not None
+
+
 def test_want_of_descriptors_keeps_the_old_file(
     docroot: Docroot,
     devices: Devices,
@@ -708,6 +775,8 @@ def test_device_on_the_docroots_own_file_system_is_left_out(
     for _ in range(2):
         assert _look(inventory, write=True) == []
     assert inventory.record(1) is None
+    with pytest.raises(PermissionError):
+        inventory.record_at(b"dev1/usage")
     assert MountGuard(docroot).is_unmounted(1)
     assert not _usage(docroot, 1).exists()
     assert [(record.levelno, record.message) for record in caplog.records] == [
