@@ -246,7 +246,7 @@ class DeviceInventory:
             space = os.fstatvfs(fd)
             if not found.st_mode & 0o111:
                 # Root may search it all the same, but it is not there for that.
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                raise PermissionError(errno.EACCES, "not searchable")
             health = device.health
             health.is_unmounted = self._guard is not None and found.st_dev == self._guard.st_dev
             if health.is_unmounted:

@@ -860,8 +860,9 @@ def test_usage_of_a_device_that_gives_no_slot_back_is_refused(
     devices.register(b"dev7")
     for name in (b"dev1", b"dev7"):
         devices.of(name).health.held_slots = HeldSlots(1, 0)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=os.strerror(errno.ETIMEDOUT)) as refused:
             inventory.record_at(name + b"/usage")
+        assert refused.value.errno == errno.ETIMEDOUT
         devices.of(name).health.held_slots = None
     assert inventory.record_at(b"dev1/usage") is not None
     assert inventory.record_at(b"dev7/usage") is None

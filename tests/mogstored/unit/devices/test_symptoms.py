@@ -114,7 +114,9 @@ def test_limits_that_change_hold_at_once() -> None:
     device = Symptoms(limits)
     notes(device, "write", 5)
     limits.error_write_limit = 3
-    assert device.note("write", b"x", error()) is not None
+    found = device.note("write", b"x", error())
+    assert found is not None
+    assert found[1].startswith("3 write errors in 60 s,")
 
 
 def test_limits_of_a_configuration() -> None:

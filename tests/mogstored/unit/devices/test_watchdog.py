@@ -377,6 +377,13 @@ def test_slots_are_no_more_than_the_threads_that_the_system_allows(build: Build)
     assert process.threads.shares == share_out(100, 2)
 
 
+def test_device_has_a_slot_though_all_threads_were_refused(build: Build) -> None:
+    process = build(10, 1)
+    process.allowed = 0
+    process.pass_time(0)
+    assert process.threads.shares == share_out(1, 1)
+
+
 def test_hung_threads_without_a_replacement_are_not_shared_again(build: Build) -> None:
     process = build(40, 8)
     for number in (1, 2, 3):
