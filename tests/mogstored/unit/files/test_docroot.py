@@ -60,6 +60,24 @@ def test_listing_leaves_the_offset_alone(
     assert os.lseek(docroot.fileno(), 0, os.SEEK_CUR) == before
 
 
+def test_only_devices_are_counted(docroot: Docroot, tmp_path: Path) -> None:
+    for name in ("dev2", "dev02", "other"):
+        (tmp_path / name).mkdir()
+    assert docroot.count_devices() == 2
+
+
+@pytest.mark.parametrize("call", [Docroot.open_read, Docroot.stat, Docroot.unlink])
+def test_state_of_the_node_is_not_there(
+    docroot: Docroot, tmp_path: Path, call: Callable[[Docroot, bytes], object]
+) -> None:
+    (tmp_path / ".mogstored").mkdir()
+    (tmp_path / ".mogstored/x").touch()
+    with pytest.raises(FileNotFoundError, match=os.strerror(errno.ENOENT)) as refused:
+        call(docroot, b".mogstored/x")
+    assert refused.value.errno == errno.ENOENT
+    assert (tmp_path / ".mogstored/x").exists()
+
+
 def test_device_is_never_made(docroot: Docroot, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         docroot.store(b"dev7/a", CONTENT)
@@ -96,10 +114,16 @@ def test_device_is_tried_until_it_has_answered(
         tries.append(arguments)
         return answer
 
+    def open_named(path: bytes, flags: int, mode: int = 0o777, *, dir_fd: int) -> int:
+        assert flags != nameless.CREATE
+        return open_(path, flags, mode, dir_fd=dir_fd)
+
+    open_ = os.open
     monkeypatch.setattr(nameless, "can_link", can_link)
     for directory in ("dev1", "elsewhere"):
         (tmp_path / directory).mkdir()
-    with closing(Docroot(str(tmp_path))) as docroot:
+    with closing(Docroot(str(tmp_path))) as docroot, monkeypatch.context() as opening:
+        opening.setattr(os, "open", open_named)
         for name in (b"a", b"b", b"c"):
             docroot.store(b"dev1/" + name, CONTENT)
         # It is no device, and so not tried.

@@ -74,7 +74,9 @@ def test_content_is_on_the_disk_before_it_has_its_name_and_the_name_after(
     fsync, rename = os.fsync, os.rename
 
     def note_sync(fd: int) -> None:
-        done.append("directory" if stat.S_ISDIR(os.fstat(fd).st_mode) else "content")
+        found = os.fstat(fd)
+        content = "content" if found.st_size else "nothing"
+        done.append("directory" if stat.S_ISDIR(found.st_mode) else content)
         fsync(fd)
 
     def note_name(*arguments: Any, **keywords: Any) -> None:
@@ -159,6 +161,9 @@ def test_what_is_no_file_is_ignored(
         path.symlink_to(tmp_path / "other")
     assert state.read("devices") is None
     assert len(caplog.messages) == 1
+    stamp = state.stamp("devices")
+    assert stamp is not None
+    assert stamp.inode == path.lstat().st_ino
 
 
 def test_docroot_that_takes_no_files(
