@@ -222,8 +222,9 @@ def test_no_shell_to_start_it(
     )
 
 
-def test_stop_ends_it(runs: Runs) -> None:
-    feed = runs.start("exec sleep 60")
+@pytest.mark.parametrize("script", ["exec sleep 60", "exec >&-; exec sleep 60"])
+def test_stop_ends_it(runs: Runs, script: str) -> None:
+    feed = runs.start(script)
     runs.await_runs(1)
     feed.stop()
     assert not _is_alive(runs.pids()[0])
@@ -384,6 +385,7 @@ def test_stopped_feed_starts_nothing() -> None:
     feed = IostatFeed("true")
     feed.stop()
     assert feed._spawn() is None
+    assert feed._run_once(lambda _report: None) == 0.0
     assert feed._pid is None
 
 
