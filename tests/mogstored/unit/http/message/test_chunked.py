@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mogstored.http.message.chunked import MAX_TRAILER, ChunkedDecoder
+from mogstored.http.message.chunked import ChunkedDecoder
 from mogstored.http.message.request import BadRequest
 
+MAX_TRAILER = 8192
 HEAD = b"PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -164,12 +165,19 @@ def test_long_extension_is_thrown_away() -> None:
 @pytest.mark.parametrize("piece", [1, 1000, 100_000])
 def test_trailer_has_a_limit(piece: int) -> None:
     def coded(size: int) -> list[bytes]:
-        data = b"0\r\nX: " + b"x" * (size - 5) + b"\r\n\r\n"
+        return pieces(b"0\r\nX: " + b"x" * (size - 5) + b"\r\n\r\n")
+
+    def pieces(data: bytes) -> list[bytes]:
         return [data[at : at + piece] for at in range(0, len(data), piece)]
 
     assert decode(coded(MAX_TRAILER))[2].done
     with pytest.raises(BadRequest, match="trailer too long"):
         decode(coded(MAX_TRAILER + 1))
+    # One without an end, with what the longest one's end may take.
+    endless = b"0\r\nX: ".ljust(3 + MAX_TRAILER + 3, b"x")
+    assert not decode(pieces(endless))[2].done
+    with pytest.raises(BadRequest, match="trailer too long"):
+        decode(pieces(endless + b"x"))
 
 
 def test_checksum_in_the_trailer() -> None:

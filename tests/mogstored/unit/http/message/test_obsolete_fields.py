@@ -44,7 +44,14 @@ def test_left_alone(fields: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [b"", b"A: b\r\n", b"Content-Length: 5\r\nA b\r\n", b" A: b\r\n"]
+    "fields",
+    [
+        b"",
+        b"A: b\r\n",
+        b"Content-Length: 5\r\nA b\r\n",
+        b"Content-Length: 5\r\nContent-Length-Of: 5\r\n",
+        b" A: b\r\n",
+    ],
 )
 def test_without_a_use_for_mending(fields: bytes) -> None:
     assert not may_be_mended(b"\r\n" + fields)

@@ -52,6 +52,7 @@ def feed(partial: PartialHead, head: bytes, piece: int) -> bytes | None:
         (b"GET", b"Range: bytes=1-\r\n x", 400),
         (b"GET", b"Transfer-Encoding: gzip", 400),
         (b"PUT", b"Transfer-Encoding:", 400),
+        (b"PUT", b"Transfer-Encoding: chunked\r\n ", 400),
         (b"PUT", b"Content-Length: 5\r\nContent-Length: 6", 400),
         (b"PUT", b"Content-Length: 5\r\nContent-Length: 5\r\nContent-Length: 6", 400),
         (b"PUT", b"Content-Length: 5\r\n 6", 400),
@@ -91,10 +92,11 @@ def test_empty_value_is_refused_when_no_folded_line_follows(lines: bytes) -> Non
     [
         (b"PUT", b"Content-MD5:\r\n " + MD5),
         (b"PUT", b"Content-Length:\r\n\t5"),
+        (b"PUT", b"Content-Length:\t5\t"),
         (b"PUT", b"Content-Range: bytes\r\n 0-4/*\r\nContent-Length: 5"),
         (b"GET", b"Range:\r\n bytes=1-"),
         (b"GET", b"Range: bytes=0-1,\r\n 3-4"),
-        (b"GET", b"Range: bytes=0-1,\r\n 3-4\r\nRange: bytes=0-1,\r\n 3-4"),
+        (b"GET", b"Range: bytes=0-1,\r\n 3-4\r\nRange: bytes=0-1,\r\n\t3-4"),
         # For methods that have no use for them.
         (b"DELETE", b"Range: foo"),
         (b"PUT", b"Range: bytes=1-\r\nRange: bytes=2-"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,8 +56,10 @@ LONGEST = b"/dev16777215/0/000/000/0123456789.fid"
 )
 def test_legal_request_line(line: bytes, method: bytes, path: bytes, minor: int) -> None:
     # Without a Connection field, the version decides.
-    fields = Fields(keep_alive=minor == 1, takes_interim=minor == 1)
-    assert parse(line + b"\r\n\r\n") == Request(method, path, fields)
+    fields = Fields(True, takes_interim=True) if minor else Fields(False)
+    head = line + b"\r\n\r\n"
+    assert parse(head) == Request(method, path, fields)
+    assert parse_in_pieces(head, [*range(len(head))]) == parse(head)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +125,9 @@ def test_head_of_the_largest_size_is_accepted() -> None:
 
 def test_head_without_an_end_is_refused_at_the_limit() -> None:
     partial = PartialHead()
+    assert partial.feed((b"GET / HTTP/1.1\r\nX: ").ljust(LARGEST_HEAD, b"x")) is None
     with pytest.raises(BadRequest, match="too long"):
-        partial.feed(b"GET / HTTP/1.1\r\nX: " + b"x" * LARGEST_HEAD)
+        partial.feed(b"x")
 
 
 def fields_of(*lines: bytes, minor: int = 1) -> Fields:
@@ -148,6 +152,7 @@ def test_blanks_around_a_value_mean_nothing(blanks: bytes) -> None:
         ([b"Connection: keep-alive"], True, True),
         ([b"Connection: Keep-Alive, keep-alive"], True, True),
         ([b"connection: TE, close"], False, False),
+        ([b"connection: TE,\tclose\t,x"], False, False),
         ([b"Connection: close, keep-alive"], False, False),
         ([b"Connection: keep-alive", b"Connection: close"], False, False),
         ([b"Connection: TE"], False, True),
@@ -178,6 +183,22 @@ def test_all_fields_that_mean_something() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ({"content_length": 5}, 5),
+        ({}, 0),
+        ({"chunked": True}, -1),
+        ({"content_length": 5, "content_md5": MD5}, -1),
+        ({"content_length": 5, "md5_in_trailer": True}, -1),
+        ({"content_length": 5, "content_range": b"bytes 0-4/*"}, -1),
+        ({"content_length": 5, "expects_continue": True}, -1),
+    ],
+)
+def test_size_of_a_body_that_has_nothing_else_to_it(fields: dict[str, Any], size: int) -> None:
+    assert Fields(True, **fields).bare_size == size
+
+
+@pytest.mark.parametrize(
     ("line", "status"),
     [
         (b"Content-Length: 9223372036854775808", 507),
@@ -204,6 +225,11 @@ def test_refused_field(line: bytes, status: int) -> None:
 
 def test_repeated_field_with_the_same_value_is_accepted() -> None:
     assert fields_of(b"Range: bytes=1-", b"Range: bytes=1-").range_ == (1, None)
+
+
+def test_two_halves_of_a_range_are_none() -> None:
+    with pytest.raises(BadRequest):
+        parse(b"GET / HTTP/1.1\r\nRange: bytes=1-\r\nRange: 2\r\n\r\n")
 
 
 def test_only_a_get_for_the_whole_file_is_plain() -> None:
