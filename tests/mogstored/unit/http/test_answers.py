@@ -15,7 +15,7 @@ from mogstored.http.connection import Discard, Linger
 from mogstored.http.dispatch import HTTPSession
 from mogstored.http.message.request import Fields
 from mogstored.observability.counters import Counters
-from tests.support.sockets import stream_pair
+from tests.support.sockets import fill, stream_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +76,18 @@ def test_flushed_answer_is_counted(ends: Ends, monkeypatch: pytest.MonkeyPatch) 
         received += len(client.recv(2**20))
     assert before.sent + buffers.counters.sent == size + 4
     assert noted == [(200, size)]
+
+
+def test_answer_to_a_client_that_takes_nothing_is_flushed_whole(ends: Ends) -> None:
+    session, client = ends
+    filled = fill(session.sock)
+    assert session.answer(200, b"HEAD", True, b"12345") is Next.WRITE
+    received = b""
+    while len(received) < filled + 9:
+        received += client.recv(2**20)
+        if session.work is not None:
+            session.step(Buffers())
+    assert received[filled:] == b"HEAD12345"
 
 
 @pytest.mark.parametrize(("sent", "hangs_up"), [(24, True), (25, False)])

@@ -76,7 +76,7 @@ def test_request_that_comes_again_is_not_parsed(rig: Rig) -> None:
     first = rig.receive(POPULAR)
     assert first is not None
     assert rig.receive(POPULAR) is first
-    assert rig.parsed == [POPULAR]
+    assert (rig.parsed, first.head) == ([POPULAR], POPULAR)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock, call
 
 import pytest
 
 from mogpoll import FileError, Next
 from mogstored.connections.buffers import Buffers
-from mogstored.http import put, statuses
-from mogstored.http.message.request import Fields, Request
+from mogstored.http import put, room, statuses
+from mogstored.http.message.request import BadRequest, Fields, Request
 from tests.support.sockets import stream_pair
 
 if TYPE_CHECKING:
@@ -220,6 +221,41 @@ def test_file_is_stored_once_more_where_that_may_help(
     assert (answered, len(tried)) == (201 if attempts == 2 else 500, attempts)
     assert rig.connection.errno == (0 if attempts == 2 else error.errno or 0)
     assert rig.device.held == -1
+
+
+@pytest.mark.parametrize(
+    ("case", "status"),
+    [("plain", 201), ("new device", 201), ("not mounted", 507), ("no room", 507)],
+)
+def test_body_that_is_there_is_stored_with_its_slot(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, case: str, status: int
+) -> None:
+    monkeypatch.setattr(statuses, "report", lambda *_: None)
+    taken = Mock(side_effect=BadRequest("none", 507) if case == "no room" else None)
+    monkeypatch.setattr(room, "take", taken)
+    service = rig.connection.service = Mock(draining=False)
+    service.is_unmounted.return_value = case == "not mounted"
+    service.clients.relieve_from.return_value = False
+    rig.connection.errno = 0
+    rig.connection.answer = lambda status, _head, keep_alive: (status, keep_alive)
+    rig.connection.refuse = lambda status: (status, False)
+    device: Any = rig.device
+    device.note_change = Mock()
+    known = service.devices.of.return_value
+    if case == "new device":
+        device.name = b""
+    rig.device.held = 1
+    answered = rig.store_whole(rig.connection, b"dev1/a", Fields(True), device, b"content")
+    assert answered == (status, status == 201)
+    assert (rig.device.held, rig.connection.body_received) == (0, 7)
+    assert rig.connection.errno == (errno.ENODEV if case == "not mounted" else 0)
+    if case != "not mounted":
+        taken.assert_called_once_with(rig.connection, device, b"dev1/a", 7)
+    stored = [call(b"dev1/a", b"content", device.name)]
+    assert service.docroot.store.mock_calls == stored * (status == 201)
+    assert service.devices.register.called is (case == "new device")
+    changed = known if case == "new device" else device
+    assert changed.note_change.called is (status == 201)
 
 
 def test_upload_gets_the_device_whose_slot_it_has(

@@ -11,7 +11,8 @@ import pytest
 from mogstored.config.values.free_space import parse_min_free
 from mogstored.http import room
 from mogstored.http.message.request import BadRequest
-from mogstored.log.rate_limit import KeyedRateLimiter
+from mogstored.log import rate_limit
+from tests.support.clock import stop_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,8 +54,10 @@ class Rig:
 
 
 @pytest.fixture(autouse=True)
-def lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_lines", KeyedRateLimiter(interval_s=10.0))
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of the limit on lines, which has not seen anything yet."""
+    monkeypatch.setattr(room._lines, "_seen", {})
+    return stop_clock(monkeypatch, rate_limit, 1000.0)
 
 
 def test_nothing_is_asked_where_nothing_has_to_stay_free() -> None:
@@ -82,7 +85,9 @@ def test_device_with_little_room_is_looked_at(
 
 
 @pytest.mark.parametrize("way", [Rig.claim, Rig.take])
-def test_refusal(way: Callable[[Rig], object], caplog: pytest.LogCaptureFixture) -> None:
+def test_refusal(
+    way: Callable[[Rig], object], now: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
     rig = Rig(-1)
     for _ in range(3):
         with pytest.raises(BadRequest) as refused:
@@ -99,6 +104,10 @@ def test_refusal(way: Callable[[Rig], object], caplog: pytest.LogCaptureFixture)
         "operation": "write",
     }
     assert rig.looks == 3
+    now[0] += 10.0
+    with pytest.raises(BadRequest):
+        way(rig)
+    assert caplog.messages[1:] == [f"{line}; 2 more of this device since the last such line"]
 
 
 def test_claim_of_a_known_size_is_used_up_or_given_up_once() -> None:

@@ -85,6 +85,15 @@ def test_read(number: int, expected: int) -> None:
     assert fail(number, statuses.READ) == expected
 
 
+def test_create_where_there_is_no_directory() -> None:
+    assert fail(errno.ENOENT, statuses.CREATE) == 404
+
+
+def test_error_without_a_number() -> None:
+    attempt = Attempt("write", "PUT", b"dev1/a", "10.0.0.1:40000")
+    assert statuses.status_of(OSError(), statuses.CREATE, FakeDisk(b"dev1"), attempt) == 500
+
+
 @pytest.mark.parametrize(
     ("error", "counts"),
     [
@@ -107,7 +116,7 @@ def test_device_that_is_not_to_be_used_has_an_error_of_its_own() -> None:
     assert (DeviceDown().errno, NotMounted().errno) == (errno.EIO, errno.ENODEV)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ERANGE])
 def test_full(number: int) -> None:
     assert fail(number, statuses.WRITE) == 507
     assert fail(number, statuses.CREATE) == 507

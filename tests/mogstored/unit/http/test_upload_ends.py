@@ -8,7 +8,7 @@ import hashlib
 import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
-from unittest.mock import Mock
+from unittest.mock import ANY, Mock, call
 
 import pytest
 
@@ -149,6 +149,13 @@ def test_request_behind_a_chunked_body_stays(rig: Rig) -> None:
     assert (rig.answered, rig.session.pending) == ([(201, True)], b"GET ")
 
 
+def test_request_behind_a_body_is_left_in_the_socket(rig: Rig) -> None:
+    """Clients may send many of them ahead, and what is received is copied for each."""
+    rig.advance(rig.begin(), BODY + b"GET ")
+    assert (rig.answered, rig.session.pending) == ([(201, True)], b"")
+    assert rig.session.sock.recv(10) == b"GET "
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("checked", [False, True])
 def test_client_that_ends_early_is_named(rig: Rig, chunked: bool, checked: bool) -> None:
@@ -217,9 +224,57 @@ def test_checksum_that_cannot_be_kept_fails_the_upload(
 
 
 def test_disk_that_writes_nothing_is_full(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[str] = []
+    monkeypatch.setattr(statuses, "report", lambda error, *_: reported.append(str(error)))
     monkeypatch.setattr(os, "pwrite", lambda *_: 0)
     rig.advance(rig.begin(), BODY)
     assert (rig.answered, rig.files()) == ([(507, False)], [])
+    assert reported == [str(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))]
+
+
+def test_error_without_a_number(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pwrite", Mock(side_effect=OSError))
+    rig.advance(rig.begin(), BODY)
+    assert (rig.answered, rig.session.errno, rig.files()) == ([(500, False)], 0, [])
+
+
+def test_device_that_is_not_mounted(rig: Rig) -> None:
+    rig.service.is_unmounted = lambda path: bool(path == PATH)
+    rig.advance(rig.begin(), BODY)
+    assert (rig.answered, rig.files()) == ([(507, False)], [])
+    assert rig.session.errno == errno.ENODEV
+
+
+@pytest.mark.parametrize(("chunked", "size"), [(False, len(BODY)), (True, None)])
+def test_room_is_claimed_for_a_body_and_used_up(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, chunked: bool, size: int | None
+) -> None:
+    claim, made = Mock(), Mock()
+    made.return_value = claim
+    monkeypatch.setattr(room, "claim", made)
+    coded = b"a\r\n" + BODY + b"\r\n0\r\n\r\n" if chunked else BODY
+    rig.advance(rig.begin(content_length=size, chunked=chunked), coded)
+    made.assert_called_once_with(rig.session, rig.device, PATH, size)
+    assert sum(each.args[0] for each in claim.note.mock_calls) == len(BODY)
+    assert rig.answered == [(201, True)]
+
+
+def test_memory_is_received_into_again_when_it_is_hashed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = Mock()
+    monkeypatch.setattr(module, "BodyDigest", lambda *_: digest)
+    ring = rig.buffers.ring = [memoryview(bytearray(2)) for _ in range(4)]
+    upload = rig.begin(content_md5=MD5)
+    assert rig.advance(upload, BODY[:5]) is Next.READ
+    assert [part[:size].tobytes() for part, size in zip(ring, (2, 2, 1), strict=False)] == [
+        b"01",
+        b"23",
+        b"4",
+    ]
+    step = [call.wait(3), call.begin(ANY)]
+    assert digest.mock_calls == [*step * 3, call.wait(3), call.wait()]
+    upload.abandon()
 
 
 def test_disk_that_writes_a_part_gets_the_rest(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
