@@ -10,7 +10,7 @@ import pytest
 
 from mogstored import keyed_jobs as jobs_module
 from mogstored.keyed_jobs import KeyedJobs
-from tests.support.waiting import PATIENCE_S, wait_until
+from tests.support.waiting import PATIENCE_S, promptly, wait_until
 
 
 def is_hung(since: float, now: float) -> bool:
@@ -65,7 +65,7 @@ def test_all_jobs_are_done_in_order_by_one_thread(desk: Desk) -> None:
         desk.jobs.submit(key, lambda: threads.add(threading.get_ident()))
     wait_until(lambda: desk.finished == list(range(100)), "all are done in order")
     assert len(threads) == 1
-    assert desk.jobs.size == 1
+    assert (desk.jobs.size, desk.jobs._ended) == (1, 100)
 
 
 def test_no_thread_without_a_job(desk: Desk) -> None:
@@ -108,9 +108,13 @@ def test_look_adds_a_thread_where_little_was_done(
     after_s: float,
     adds: bool,
 ) -> None:
+    def start(*_: object, lasting: bool) -> Mock:
+        assert lasting
+        return Mock()
+
     now = [after_s]
     monkeypatch.setattr(jobs_module, "time", Mock(monotonic=lambda: now[0]))
-    monkeypatch.setattr(jobs_module, "try_start_thread", lambda *_, **__: Mock())
+    monkeypatch.setattr(jobs_module, "try_start_thread", start)
     jobs: KeyedJobs[int] = KeyedJobs("test-job", lambda _: None, lambda began, _: began < 0)
     jobs._threads.update(Mock() for _ in range(threads))
     jobs._running.update((key, -1.0 if key < hung else 0.0) for key in range(threads))
@@ -245,7 +249,7 @@ def test_stop_does_not_wait_for_a_job_that_hangs() -> None:
     jobs.submit(1, lambda: _wait(gate))
     jobs.submit(2, _nothing)
     wait_until(lambda: 1 in jobs._running, "the job runs")
-    jobs.stop(0.01)
+    promptly(lambda: jobs.stop(0.01), 0.5)
     gate.set()
     wait_until(lambda: jobs.size == 0, "its thread ends later")
     assert finished == [1]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mogstored.config.values.networks import AccessRule, parse_allowed, parse_denied
 from mogstored.connections import access
 from mogstored.connections.access import AccessList, Gate, access_list
-from mogstored.log.rate_limit import BurstLimiter
+from mogstored.log import rate_limit
+from tests.support.clock import stop_clock
 from tests.support.waiting import promptly
 
 if TYPE_CHECKING:
@@ -145,16 +146,20 @@ def test_hundred_rules_cost_little() -> None:
 def test_gate_counts_and_logs_a_part(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(access, "_lines", BurstLimiter(burst=2, interval_s=3600.0))
+    now = stop_clock(monkeypatch, rate_limit, 1000.0)
+    # With the limit that it has.
+    monkeypatch.setattr(access._lines, "_full_at", 0.0)
+    monkeypatch.setattr(access._lines, "_skipped", 0)
     gate = Gate("mgmt")
     assert gate.admits("127.0.0.1")
     gate.access = AccessList(rules("deny 127.0.0.0/8"))
-    assert [gate.admits("127.0.0.1") for _ in range(5)] == [False] * 5
+    assert [gate.admits("127.0.0.1") for _ in range(13)] == [False] * 13
+    now[0] += 5.0
+    assert not gate.admits("127.0.0.1")
     gate.access = None
     assert gate.admits("127.0.0.1")
-    assert [record.getMessage() for record in caplog.records] == [
-        "127.0.0.1 was refused at a listener for mgmt: deny"
-    ] * 2
+    line = "127.0.0.1 was refused at a listener for mgmt: deny"
+    assert caplog.messages == [*[line] * 10, f"{line}; 3 more since the last such line"]
 
 
 def test_admin_listeners_have_the_rules_of_all_services() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +14,8 @@ from mogstored.connections import clients as module
 from mogstored.connections.clients import Clients
 from mogstored.log.handlers import NOTICE
 from tests.support.clock import stop_clock
-from tests.support.waiting import promptly
+from tests.support.threads import join
+from tests.support.waiting import promptly, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,8 +93,11 @@ def test_connections_are_counted_by_protocol(pool: Pool) -> None:
     assert pool.clients.count() == 2
 
 
-def test_idle_connections_make_room(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
+def test_idle_connections_make_room(
+    pool: Pool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caplog.set_level("INFO", "mogstored")
+    monkeypatch.setattr(module, "_CLOSE_WAIT_S", 60.0)
     staying = Client(5.0), Client(60.0, "sidechannel")
     pool.add(*staying, Client(5.1), Client(60.0))
     assert promptly(pool.clients.relieve, 1.0)
@@ -168,10 +173,52 @@ def test_failed_accept_makes_room_and_is_logged_once_a_second(
     assert caplog.messages == ["accept failed: Too many open files (EMFILE)"] * 2
 
 
+def meanwhile(pool: Pool, act: Callable[[], object], call: Callable[[], object]) -> object:
+    """Make a call that waits for closes; `act` happens while it does."""
+    changed: Any = pool.clients._closed
+
+    def run() -> None:
+        wait_until(lambda: changed._waiters, "it waits")
+        act()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        return call()
+    finally:
+        join(thread)
+
+
+def test_close_by_another_thread_ends_the_wait(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CLOSE_WAIT_S", 60.0)
+    pool.closes = False
+    client = Client()
+    client.expired = True
+    pool.add(client)
+    pool.clients._swept_at = 1000.0
+
+    def relieve() -> object:
+        pool.add(*[client] * (not pool.waiting))
+        return meanwhile(pool, lambda: pool.close(client), pool.clients.relieve)
+
+    assert promptly(relieve, 10.0)
+    assert pool.asked == 0
+
+
 def test_all_are_disconnected_and_the_closes_awaited(pool: Pool) -> None:
     pool.add(Client(), Client(60.0, "sidechannel"))
     promptly(lambda: pool.clients.dismiss(60.0), 1.0)
     assert (pool.waiting, pool.clients.count()) == ([], 0)
+    pool.closes = False
+
+    def dismiss() -> object:
+        pool.add(Client())
+        last = pool.waiting[0]
+        return meanwhile(pool, lambda: pool.close(last), lambda: pool.clients.dismiss(60.0))
+
+    promptly(dismiss, 10.0)
 
 
 def test_drain_ends_at_its_deadline(pool: Pool, now: list[float]) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from mogpoll import Next, WorkerPool, open_poller
 from mogstored.connections.heartbeat import Heartbeat
+from mogstored.log import rate_limit
+from tests.support.clock import stop_clock
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
@@ -74,3 +76,15 @@ def test_sign_is_asked_for_once_at_a_time() -> None:
     assert heartbeat.step(None) is Next.PARKED
     assert heartbeat.beat()
     assert resumed == [heartbeat, heartbeat]
+
+
+def test_keep_alive_is_due_once_in_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = stop_clock(monkeypatch, rate_limit, 1000.0)
+    assert not Heartbeat(lambda _: None).is_due()
+    heartbeat = Heartbeat(lambda task: task.step(None), 10.0)
+    for now[0], is_due in ((1000.0, True), (1009.9, False), (1010.0, True), (1011.0, False)):
+        assert heartbeat.is_due() is is_due
+    stuck = Heartbeat(lambda _: None, 10.0)
+    assert stuck.is_due()
+    now[0] += 10.0
+    assert not stuck.is_due()

@@ -21,6 +21,10 @@ def address_of(listener: socket.socket) -> Address:
 def test_accepted_sockets_have_the_options(typed: str) -> None:
     with closing(open_listener(parse_address(typed))) as listener:
         assert describe(listener).startswith(typed.removesuffix("0"))
+        # A node that starts again does not wait for the connections of the last one.
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+        if listener.family == socket.AF_INET6:
+            assert listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
         with socket.create_connection(listener.getsockname()[:2], 10):
             accepted, _ = listener.accept()
             with accepted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -12,7 +12,7 @@ from mogstored.connections import time_outs as module
 from mogstored.connections.time_limits import TimeLimits, Wait
 from mogstored.connections.time_outs import TimeOuts
 from tests.support.sockets import fill, tcp_pair
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, promptly, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,6 +175,25 @@ def test_thread_that_is_refused_at_a_reload_is_started_later(
     time_outs.stop()
     time_outs.start_missing()
     assert threading.active_count() == before
+
+
+def test_thread_follows_new_limits_at_once(ends: tuple[socket.socket, socket.socket]) -> None:
+    late = Waiting(Wait.IDLE, ends[0], NOW - 100)
+    time_outs = TimeOuts(
+        cast("WorkerPool[Connection, Buffers]", Pool(late)), TimeLimits(keepalive_s=100_000)
+    )
+
+    def wait_for_its_sleep() -> None:
+        sleepers: Any = time_outs._changed
+        wait_until(lambda: sleepers._waiters, "it sleeps for hours")
+
+    time_outs.start()
+    wait_for_its_sleep()
+    time_outs.apply(TimeLimits(keepalive_s=1))
+    wait_until(lambda: late.ended, "the sweep ends what is late")
+    time_outs.apply(TimeLimits())
+    wait_for_its_sleep()
+    promptly(time_outs.stop, PATIENCE_S)
 
 
 def test_what_has_no_limit(ends: tuple[socket.socket, socket.socket]) -> None:
