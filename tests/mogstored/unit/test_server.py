@@ -9,8 +9,9 @@ import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from unittest.mock import Mock, call
+from unittest.mock import MagicMock, Mock, call
 
 import pytest
 
@@ -19,7 +20,7 @@ from mogstored.config import Option, load
 from mogstored.config.values.addresses import parse_address
 from mogstored.config.values.duration import Duration
 from mogstored.config.values.free_space import MinFree
-from mogstored.connections.listeners import Listener, open_listener
+from mogstored.connections.listeners import BACKLOG, Listener, open_listener
 from mogstored.files.docroot import Docroot
 from mogstored.files.recent_files import size_in_each
 from mogstored.observability.frames import LENGTH
@@ -52,7 +53,7 @@ class Rig:
         self.observer.settimeout(PATIENCE_S)
         if not is_observed:
             observed.close()
-        hooks = ProcessHooks(
+        self.hooks: Any = ProcessHooks(
             self.feed,
             writes_usage=True,
             keepalive_interval_s=None,
@@ -60,7 +61,7 @@ class Rig:
             call_in_main_thread=Mock(),
             observer_sock=observed if is_observed else None,
         )
-        self.server = Server(config, [self.bound], hooks)
+        self.server = Server(config, [self.bound], self.hooks)
 
     def connect(self) -> socket.socket:
         """Return a client whose request has begun."""
@@ -178,6 +179,47 @@ def test_request_that_does_not_end_is_given_up(
         assert caplog.messages == [
             "gave up 1 requests that have not ended within 0 s of the stop: 1 waiting for clients"
         ]
+
+
+def test_device_that_keeps_requests_from_ending_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with rig(tmp_path, "http", stop_timeout_s=0) as found:
+        found.server.start()
+        device: Any = MagicMock()
+        device.__str__.return_value = "dev1"
+        device.parked.return_value = ["one", "two"]
+        loads = {device: SimpleNamespace(held=3, waiting=2)}
+        monkeypatch.setattr(found.server._slot_allocator, "busy", lambda: loads)
+        # A removal that was left behind.
+        found.server._clients.note_opened()
+        found.server.drain(lambda _: None, takes_backlog=False)
+        device.cancel.assert_called_once_with({"one", "two"})
+    begin = "gave up 5 requests that have not ended within 0 s of the stop"
+    assert caplog.messages == [f"{begin}: dev1 (3 running, 2 waiting)"]
+
+
+@pytest.mark.parametrize(("takes_backlog", "last_call"), [(True, BACKLOG), (False, 0)])
+def test_clients_in_the_backlog_are_taken_where_no_other_process_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes_backlog: bool, last_call: int
+) -> None:
+    acceptors = Mock()
+    monkeypatch.setattr(server, "make_acceptor", acceptors)
+    with rig(tmp_path, "http") as found:
+        found.server.start()
+        found.server.drain(lambda _: None, takes_backlog=takes_backlog)
+    acceptor = acceptors.return_value
+    assert acceptor.mock_calls == [call.start(), call.stop(last_call=last_call)]
+
+
+def test_disks_leave_threads_for_others(tmp_path: Path) -> None:
+    with rig(tmp_path, "http", aio_threads=3) as found:
+        assert found.server._pool.size == 5
+        found.server._resize_pool(7)
+        (resize,) = found.hooks.call_in_main_thread.call_args.args
+        assert resize.args == (9,)
+        found.server.start()
+        found.server.drain(lambda _: None, takes_backlog=False)
 
 
 def test_server_releases_all_though_no_thread_can_be_had(
