@@ -69,6 +69,11 @@ machines:
     image: {{path: {image}, checksum: "sha256:{digest}", accel: tcg}}
 """
     )
+    ample = 64 << 30
+    space = shutil.disk_usage(tmp_path)._replace(free=ample)
+    memory = psutil.virtual_memory()._replace(available=ample)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: space)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     monkeypatch.setenv("PATH", programs.path(str(real)))
     monkeypatch.setenv("MOG_VM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MOG_VM_RESULTS", str(tmp_path / "results"))
