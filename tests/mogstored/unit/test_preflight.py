@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from mogstored import preflight
 from mogstored.config import Option, load
 from mogstored.config.diagnostics import Diagnostics
 from mogstored.config.model import ConfigError
-from mogstored.config.values.addresses import parse_address
+from mogstored.config.values.addresses import Address, parse_address
+from mogstored.connections.listeners import bind
+from mogstored.process.upgrades.inherited import Inherited
 from tests.support.status_servers import silent_port
 
 if TYPE_CHECKING:
@@ -128,6 +131,17 @@ def test_pidfile_that_cannot_be_read_is_an_error(
     assert (found.lines(), found.errors) == (["pidfile = /x: a fault"], 1)
 
 
+def test_sockets_that_cannot_be_inherited_are_an_error(
+    docroot: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Inherited:
+        raise ConfigError("LISTEN_FDS = x: a fault")
+
+    monkeypatch.setattr(Inherited, "from_environment", fail)
+    found = examined(docroot, httplisten=f"127.0.0.1:{port}")
+    assert (found.lines(), found.errors) == (["LISTEN_FDS = x: a fault"], 1)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the BSDs let both listen")
 def test_wildcard_and_an_address_of_its_port_clash(docroot: Path, port: int) -> None:
     words = {"httplisten": f"127.0.0.1:{port}", "mgmtlisten": f"{port}"}
@@ -138,6 +152,28 @@ def test_wildcard_and_an_address_of_its_port_clash(docroot: Path, port: int) -> 
         f"by httplisten = 127.0.0.1:{port}"
     )
     assert found.errors == 1
+    # Where another program has both, they are not in each other's way.
+    with silent_port() as taken:
+        words = {"httplisten": f"127.0.0.1:{taken}", "mgmtlisten": f"{taken}"}
+        assert len(examined(docroot, **words).lines()) == 2
+
+
+def test_overlap_is_tried_at_a_free_port_with_the_wildcard_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that each system refuses what it refuses the node."""
+    tried: list[tuple[str, int]] = []
+
+    def note(address: Address) -> socket.socket:
+        tried.append((address.host, address.port))
+        return bind(address)
+
+    monkeypatch.setattr(preflight, "bind", note)
+    with suppress(OSError):
+        preflight._listen_on_one_port(parse_address("127.0.0.1:9"), parse_address("9"))
+    (first, (host, free)) = tried
+    assert (first, host) == (("0.0.0.0", 0), "127.0.0.1")
+    assert free > 9
 
 
 @pytest.mark.parametrize(
@@ -145,6 +181,7 @@ def test_wildcard_and_an_address_of_its_port_clash(docroot: Path, port: int) -> 
     [
         ("127.0.0.1:9", "127.0.0.1", 9, True),
         ("127.0.0.1:9", "127.0.0.1", 8, False),
+        ("127.0.0.1:1", "127.0.0.1", 1, True),
         ("127.0.0.1:9", "127.0.0.2", 9, False),
         ("127.0.0.1:9", "0.0.0.0", 9, True),
         ("9", "127.0.0.2", 9, True),
