@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +129,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     ) -> Iterator[tuple[Path, Result]]:
         calls.append((devices, size, timeout_s, in_parallel))
         *others, last = devices
-        yield last, Result(size, {"create": 0.25, "write": 0.5}, "sync", "bad\n (EIO)")
+        yield last, Result(size, {"create": 0.25, "write": 0.7}, "sync", "bad\n (EIO)")
         for each in others:
             yield each, Result(size, _SOUND)
 
@@ -143,7 +145,7 @@ def test_table(docroot: Path, capsys: Output, calls: list[tuple[Any, ...]]) -> N
     assert errors == ""
     cells = [
         ["DEVICE", "create ms", "write MiB/s", "sync ms", "read MiB/s", "rename ms", "delete ms"],
-        ["dev10", "250.0", "10.0", *["-"] * 4],
+        ["dev10", "250.0", "7.1", *["-"] * 4],
         ["dev1", "1.0", "4.0", "750.0", "5000000.0", "12.3", "2000.0"],
     ]
     verdicts = ["VERDICT", r"FAILED at sync: bad\n (EIO)", "ok"]
@@ -151,6 +153,22 @@ def test_table(docroot: Path, capsys: Output, calls: list[tuple[Any, ...]]) -> N
         f"{name:11}{''.join(f'{cell:>13}' for cell in row)}  {verdict}"
         for (name, *row), verdict in zip(cells, verdicts, strict=True)
     ]
+
+
+def test_line_of_a_device_does_not_wait_for_the_next(
+    docroot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, lines = io.BytesIO(), []
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output))
+
+    def check(devices: Sequence[Path], *_: object, **__: object) -> Iterator[tuple[Path, Result]]:
+        for each in devices:
+            lines.append(output.getvalue().count(b"\n"))
+            yield each, Result(7, _SOUND)
+
+    monkeypatch.setattr(module, "check_apart", check)
+    assert main("check-disks", [str(docroot)]) == 0
+    assert lines == [1, 2, 3]
 
 
 def test_json(docroot: Path, capsys: Output, calls: list[tuple[Any, ...]]) -> None:
@@ -181,8 +199,8 @@ def test_json(docroot: Path, capsys: Output, calls: list[tuple[Any, ...]]) -> No
                 "failed": "sync",
                 "reason": "bad\n (EIO)",
                 "size_bytes": 5 * _MIB,
-                "seconds": {"create": 0.25, "write": 0.5},
-                "write_mib_per_second": 10.0,
+                "seconds": {"create": 0.25, "write": 0.7},
+                "write_mib_per_second": 7.1,
             },
         ],
     }
