@@ -87,6 +87,24 @@ def test_complaint_says_what_is_wanted(
         parse(word)
 
 
+@pytest.mark.parametrize(
+    ("parse", "lowest", "highest"),
+    [
+        (scalars.parse_maxconns, 0, 2**64 - 1),
+        (scalars.parse_interval, 1, 2**31 - 1),
+        (scalars.parse_time_limit, 1, 2**31 - 1),
+        (scalars.parse_error_limit, 0, 100_000),
+        (scalars.parse_aio_threads, 1, 10_000),
+        (scalars.parse_scrub_rate, 1, 1_000_000),
+    ],
+)
+def test_lowest_and_highest_number(parse: Callable[[str], int], lowest: int, highest: int) -> None:
+    assert [parse(str(lowest)), parse(str(highest))] == [lowest, highest]
+    for number in (lowest - 1, highest + 1):
+        with pytest.raises(ValueError, match=r"\w"):
+            parse(str(number))
+
+
 def test_no_maxconns_are_those_of_the_default() -> None:
     assert scalars.parse_maxconns("00") == 0
 
