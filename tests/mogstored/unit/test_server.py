@@ -112,7 +112,12 @@ def test_devices_are_looked_at_where_something_needs_it(
         assert (found.feed.start.called, found.feed.stop.called) == (measures, measures)
 
 
-def test_life_of_a_server(tmp_path: Path) -> None:
+# What runs beside the workers.
+PARTS = ("access_log", "leftovers", "lingering", "refresher", "scrub", "time_outs", "ward",
+         "watchdog", "watchers")  # fmt: skip
+
+
+def test_life_of_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, str, bool]] = []
     with rig(
         tmp_path,
@@ -123,6 +128,9 @@ def test_life_of_a_server(tmp_path: Path) -> None:
         keepalive_timeout_s=60,
     ) as found:
         assert found.state() == "starting"
+        parts = {name: Mock(wraps=getattr(found.server, f"_{name}")) for name in PARTS}
+        for name, part in parts.items():
+            monkeypatch.setattr(found.server, f"_{name}", part)
         found.server.start()
         assert found.state() == "serving"
         assert (tmp_path / "dev1" / "usage").exists(), "clients find it"
@@ -136,6 +144,9 @@ def test_life_of_a_server(tmp_path: Path) -> None:
         found.server.drain(on_round, takes_backlog=False)
         assert set(seen) == {(1, "draining", True)}
         assert [each.sock.fileno() for each in found.bound.listeners] == [-1, -1]
+        lives = [name for name, part in parts.items() if part.start.called and part.stop.called]
+        assert tuple(lives) == PARTS
+        assert parts["watchers"].observe.called
         assert found.last_snapshot().state == "draining"
         assert found.observer.recv(1) == b""
 

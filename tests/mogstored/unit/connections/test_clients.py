@@ -189,22 +189,22 @@ def meanwhile(pool: Pool, act: Callable[[], object], call: Callable[[], object])
         join(thread)
 
 
-def test_close_by_another_thread_ends_the_wait(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_CLOSE_WAIT_S", 60.0)
+def test_all_that_expire_are_awaited(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     pool.closes = False
-    client = Client()
-    client.expired = True
-    pool.add(client)
-    pool.clients._swept_at = 1000.0
+    pool.add(Client(60.0), Client(60.0))
+    met: list[list[bool]] = []
 
-    def relieve() -> object:
-        pool.add(*[client] * (not pool.waiting))
-        return meanwhile(pool, lambda: pool.close(client), pool.clients.relieve)
+    def wait_for(claim: Callable[[], bool], _timeout_s: float) -> None:
+        met.append([])
+        for _ in range(2):
+            pool.clients._expired_closed += 1
+            met[-1].append(claim())
 
-    assert promptly(relieve, 10.0)
-    assert pool.asked == 0
+    monkeypatch.setattr(pool.clients._closed, "wait_for", wait_for)
+    assert pool.clients.relieve()
+    # One that comes too soon to look for them waits for any.
+    assert pool.clients.relieve()
+    assert (met, pool.asked) == ([[False, True], [True, True]], 1)
 
 
 def test_all_are_disconnected_and_the_closes_awaited(pool: Pool) -> None:

@@ -320,7 +320,9 @@ def test_what_cannot_be_removed_is_reported(rig: Rig, monkeypatch: pytest.Monkey
 def test_client_that_waits_for_a_100_gets_it_once(
     rig: Rig, pending: bytes, length: int, asked: int
 ) -> None:
-    upload = rig.begin(pending, content_length=length, expects_continue=True)
+    fields = {"content_length": length, "takes_interim": bool(asked)}
+    upload = rig.begin(pending, expects_continue=True, **fields)
+    assert upload.takes_interim is bool(asked)
     for _ in range(2):
         if not rig.answered:
             rig.advance(upload)
