@@ -7,10 +7,12 @@ import queue
 import time
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mogpoll.pool import monitor
 from mogpoll.pool.elastic import Sample
 from mogpoll.pool.monitor import Monitor
 from tests.support.threads import join, may_be_asleep
@@ -112,6 +114,29 @@ def test_monitor_that_was_asked_to_end_changes_nothing(pool: Pool) -> None:
     pool.fill()
     join(pool.monitor)
     assert pool.changes.empty()
+
+
+def test_sample_is_what_the_workers_did_meanwhile(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.workers = [Worker(steps=5), Worker(steps=7), Worker(steps=2)]
+    clock = SimpleNamespace(now=10.0, cpu=1.0)
+
+    def wait(_seconds: float) -> bool:
+        pool.workers[0].steps += 3
+        clock.now, clock.cpu = clock.now + 0.25, clock.cpu + 0.125
+        return False
+
+    times = SimpleNamespace(monotonic=lambda: clock.now, process_time=lambda: clock.cpu)
+    monkeypatch.setattr(monitor, "time", times)
+    monkeypatch.setattr(monitor, "is_runnable", lambda _native_id: True)
+    monkeypatch.setattr(pool.monitor._over, "wait", wait)
+    pool.fill()
+    seen = Sample(0, busy=1, steps=3, backlog=True, interval_s=0.25, cpu_s=0.125, ready=True)
+    assert pool.monitor._sample(0.004) == seen
+    pool.workers[2].waiting = True
+    seen = Sample(1, busy=1, steps=3, backlog=False, interval_s=0.25, cpu_s=0.125)
+    assert pool.monitor._sample(0.004) == seen
 
 
 class Looks:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mogpoll import Acceptor, acceptor
+from mogpoll import Acceptor, acceptor, threads
+from mogpoll.threads import RareLog
 from tests.mogpoll.threads.acceptors import (
     ScriptedAccept,
     Sink,
@@ -58,6 +59,11 @@ def test_n29_accepted_socket_is_ready_for_use(
         client.send(b"abc")
         assert select.select([accepted], [], [], 10)[0]
         assert accepted.recv(100) == b"abc"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="known of Linux")
+def test_n29_flags_are_set_by_the_call_that_accepts() -> None:
+    assert acceptor._HAS_ACCEPT4
 
 
 def test_accepts_on_a_unix_listener(sink: Sink) -> None:
@@ -234,7 +240,12 @@ def test_n30_pressure_is_survived_without_relief(
 
 @pytest.mark.parametrize(
     ("relieve", "pauses"),
-    [(None, [0.05]), (lambda _error: False, [0.05]), (lambda _error: True, [])],
+    [
+        (None, [0.05]),
+        (lambda _error: False, [0.05]),
+        (lambda _error: bool(1 // 0), [0.05]),
+        (lambda _error: True, []),
+    ],
 )
 def test_n30_thread_pauses_where_pressure_was_not_relieved(
     listener: socket.socket,
@@ -366,9 +377,13 @@ def test_acceptor_without_memory_goes_on_and_keeps_no_descriptor(
 
         return call
 
+    monkeypatch.setattr(threads, "_shortages", RareLog())
+    pauses: list[float] = []
     if point == "accept":
         monkeypatch.setattr(acceptor, "_accept4", scarce(acceptor._accept4))
-    with accepting(listener, sink.take) as made:
+    made = Acceptor(listener, sink.take)
+    monkeypatch.setattr(made._resumed, "wait", pauses.append)
+    with made:
         if point == "socket":
             monkeypatch.setattr(made, "_wrap", scarce(made._wrap))
             for _ in range(2):
@@ -376,4 +391,7 @@ def test_acceptor_without_memory_goes_on_and_keeps_no_descriptor(
                     assert refused.recv(1) == b""
         with connect(listener):
             sink.wait_for(1)
+    assert pauses == ([0.05] * 2 if point == "accept" else [])
+    said = "could not take on an accepted connection: too little memory"
+    assert caplog.messages == ([said] if point == "socket" else [])
     caplog.clear()

@@ -7,7 +7,8 @@ import errno
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -180,3 +181,16 @@ def test_n25_mask_comes_back_after_a_failure() -> None:
     with pytest.raises(RuntimeError), signals_blocked():
         raise RuntimeError
     assert blocked_signals() == before
+
+
+def test_n23_pokes_leave_the_thread_time_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = PokableThread(print, "ends late")
+    is_alive = iter([True, True, False])
+    waits: list[float] = []
+    ends_late: Any = SimpleNamespace(
+        ident=None, is_alive=lambda: next(is_alive), join=waits.append
+    )
+    monkeypatch.setattr(thread, "_thread", ends_late)
+    thread.poke_until_gone()
+    assert len(waits) == 2
+    assert 0.0 < max(waits) < 0.02

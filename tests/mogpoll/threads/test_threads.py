@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import logging
 import signal
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -98,18 +102,23 @@ def test_refusal_is_one_exception_with_the_name_and_the_mask_comes_back(
 def test_refusals_are_logged_once_in_a_while(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    now = 1000.0
+    monkeypatch.setattr(threads, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(threads, "_refusals", RareLog())
+    lock = MagicMock()
+    monkeypatch.setattr(threads._refusals, "_lock", lock)
     monkeypatch.setattr(threads, "name_limit", lambda: "the limit is 7")
     refuse(monkeypatch, RuntimeError("can't start new thread"))
     assert [try_start_thread(lambda: None, f"t{number}") for number in range(5)] == [None] * 5
     assert [record.getMessage() for record in caplog.records] == [
         "no thread for t0: the limit is 7; going on without it"
     ]
-    monkeypatch.setattr(threads._refusals, "_due_at", 0.0)
+    now += 10.0
     try_start_thread(lambda: None, "t5")
     assert caplog.records[-1].getMessage() == (
         "no thread for t5: the limit is 7; going on without it (4 more since the last such line)"
     )
+    assert lock.__enter__.call_count == 6
 
 
 def test_log_that_finds_no_memory_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,21 +167,44 @@ def test_thread_that_comes_up_too_late_does_nothing(monkeypatch: pytest.MonkeyPa
     assert calls == []
 
 
+def test_thread_that_has_ended_keeps_nothing_of_its_owner_alive() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.thread = start_thread(self.run, "owned")
+
+        def run(self) -> None:
+            pass
+
+    gc.disable()
+    try:
+        owner = Owner()
+        joined(owner.thread)
+        last = weakref.ref(owner)
+        del owner
+        assert last() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("shortage", [MemoryError(), OSError(errno.ENOMEM, "no memory")], ids=repr)
 @pytest.mark.parametrize("wraps", [False, True], ids=["itself", "behind another"])
 def test_want_of_memory_is_logged_without_a_traceback_once_in_a_while(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wraps: bool
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    shortage: Exception,
+    wraps: bool,
 ) -> None:
     monkeypatch.setattr(threads, "_shortages", RareLog())
     for number in range(3):
         try:
             try:
-                raise MemoryError
-            except MemoryError:
+                raise shortage
+            except (MemoryError, OSError):
                 if not wraps:
                     raise
                 # As a parser does whose callback finds none.
                 raise ValueError("callback error")  # noqa: B904
-        except (MemoryError, ValueError):
+        except (MemoryError, OSError, ValueError):
             log_exception("step %d failed", number)
     assert [record.getMessage() for record in caplog.records] == [
         "step 0 failed: too little memory"

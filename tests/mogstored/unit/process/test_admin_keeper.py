@@ -381,6 +381,19 @@ def test_process_that_does_not_read_is_let_go(
     wait_until(lambda: list(control.receive()) == [] and control.is_over, "its channel has ended")
 
 
+def test_process_that_takes_no_introduction_is_let_go(
+    keeper: AdminKeeper, spawner: FakeSpawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper.start()
+    monkeypatch.setattr(ControlWriter, "introduce", lambda *_: False)
+    channel = opened(keeper)
+    keeper.add(PROCESS, channel.ours)
+    control = spawner.controls[-1]
+    list(control.receive())
+    assert control.is_over
+    channel.observers.close()
+
+
 def test_channel_cannot_be_had(
     keeper: AdminKeeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

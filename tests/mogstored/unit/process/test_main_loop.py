@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,17 +19,20 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main_loop, "_PAUSE_S", 0.0)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    made: list[float] = []
+    monkeypatch.setattr(main_loop, "time", SimpleNamespace(sleep=made.append))
     monkeypatch.setattr(main_loop, "_failures", RareLog())
+    return made
 
 
 def test_loop_survives_errors_until_it_is_over(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, pauses: list[float]
 ) -> None:
     script: list[Callable[[], bool]] = [_fail, lambda: False, _fail, lambda: True]
     run_loop(lambda: script.pop(0)())
     assert script == []
+    assert pauses == [0.1] * 2
     assert [record.getMessage() for record in caplog.records] == [
         "the main thread failed; it goes on: too little memory"
     ]

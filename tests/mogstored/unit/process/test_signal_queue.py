@@ -37,7 +37,8 @@ _TOUCHED = [
 @pytest.fixture
 def queue() -> Iterator[SignalQueue]:
     """A queue in this process, whose handlers are restored."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    # As a master does while it forks.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1))
     handlers = [(number, signal.getsignal(number)) for number in _TOUCHED]
     queue = SignalQueue()
     yield queue

@@ -251,6 +251,10 @@ def test_round_is_counted_kept_and_not_begun_again(
         "tally": report.tally.as_json(),
     }
     assert rig.due_in_s() <= 0.0
+    reader = rig.scrub._readers[rig.device()]
+    reader.saved_at = 0.0
+    reader.save()
+    assert reader.saved_at == pytest.approx(monotonic(), abs=60.0)
     rig.read()
     assert rig.due_in_s() == pytest.approx(98.0, abs=1.5), "of the period"
     assert not rig.begin()
@@ -326,7 +330,7 @@ def test_disk_that_fails_is_counted_and_tried_again_later(
 
 
 def test_file_that_cannot_be_read_is_an_error_of_the_disk(
-    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "dev1/a").write_bytes(b"abc")
     notes = []
@@ -345,6 +349,7 @@ def test_file_that_cannot_be_read_is_an_error_of_the_disk(
     assert finding == Finding(
         f"{tmp_path}/dev1/a", "unreadable", "", "Input/output error (EIO) at 0"
     )
+    assert caplog.messages[0] == f"{finding.path} cannot be read: {finding.found}"
 
 
 def test_device_that_is_unmounted(
@@ -448,7 +453,8 @@ def test_without_a_docroot_no_thread_is_started() -> None:
 def test_disk_that_hangs_does_not_hold_up_the_stop(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now, joins = 1000.0, []
+    now = 1000.0
+    joins: list[float | None] = []
 
     def join(seconds: float) -> None:
         nonlocal now
@@ -459,5 +465,7 @@ def test_disk_that_hangs_does_not_hold_up_the_stop(
     for number in (1, 2, 3):
         rig.begin(number)
         rig.begun[-1][1].join = join
+    # Which may be about to begin another reader.
+    rig.scrub._thread = cast("Any", SimpleNamespace(join=lambda: joins.append(None)))
     rig.scrub.stop()
-    assert joins == [2.0, 0.5, 0.0]
+    assert joins == [None, 2.0, 0.5, 0.0]

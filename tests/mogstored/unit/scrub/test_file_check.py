@@ -113,6 +113,7 @@ def test_what_is_wrong_once_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "posix_fadvise", advise, raising=False)
     assert judge(path) == Verdict(Kind.SOUND)
     assert len(calls) == 2
+    assert (1, 0, len(BODY)) in dropped, "what was read leaves the cache"
     assert (1, 0, 0) in dropped, "the whole file is dropped before it is read again"
 
 

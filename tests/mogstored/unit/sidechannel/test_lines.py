@@ -47,8 +47,9 @@ def test_pieces_make_no_difference(data: bytes, cuts: list[int]) -> None:
 
 def test_partial_line_is_kept() -> None:
     buffer = LineBuffer()
-    buffer.feed(b"size /x\nsi")
-    assert [buffer.take(), buffer.take(), len(buffer)] == [b"size /x", None, 2]
+    buffer.feed(b"\nsize /x\nsi")
+    assert [buffer.take(), buffer.take(), buffer.take()] == [b"", b"size /x", None]
+    assert len(buffer) == 2
     buffer.feed(b"ze /y\n")
     assert buffer.take() == b"size /y"
 
@@ -56,6 +57,7 @@ def test_partial_line_is_kept() -> None:
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
 def test_longest_line_is_taken(end: bytes) -> None:
     buffer = LineBuffer()
+    assert MAX_LINE == 496
     buffer.feed(b"a" * (MAX_LINE - len(end.rstrip(b"\n"))) + end)
     line = buffer.take()
     assert line is None if not end else line is not None
@@ -70,7 +72,7 @@ def test_line_of_one_byte_more_is_too_long(end: bytes) -> None:
 
 
 def test_lines_before_one_that_is_too_long_are_taken() -> None:
-    assert feed_in_pieces(b"a\nb\n" + b"c" * 500, []) == [b"a", b"b", None]
+    assert feed_in_pieces(b"\na\nb\n" + b"c" * 500, []) == [b"", b"a", b"b", None]
 
 
 def test_cleared_buffer_is_empty() -> None:

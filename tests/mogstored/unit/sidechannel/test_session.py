@@ -19,7 +19,8 @@ from mogstored.devices.slots import READ
 from mogstored.files import digests, disk_errors
 from mogstored.files.digests import SLICE_SIZE, FileDigest
 from mogstored.files.docroot import Docroot
-from mogstored.log.rate_limit import KeyedRateLimiter, RateLimiter
+from mogstored.log import rate_limit
+from mogstored.log.rate_limit import KeyedRateLimiter
 from mogstored.observability.counters import ThreadCounters
 from mogstored.sidechannel import checksum, commands
 from mogstored.sidechannel.lines import MAX_LINE
@@ -235,6 +236,23 @@ def test_file_of_a_dropped_client_is_closed_with_a_slot(
         assert rig.connect().ask(b"MD5 /dev1/f fsck") == OK
 
 
+@pytest.mark.parametrize("command", [b"size /dev1/f\r\n", b"MD5 /dev1/f\r\n"])
+def test_client_that_is_dropped_before_its_turn_leaves_nothing_behind(
+    tmp_path: Path, command: bytes
+) -> None:
+    with Rig(tmp_path, slots=1) as rig:
+        device = rig.service.devices.of(b"dev1/f")
+        occupant: Any = Occupant()
+        assert device.enter(occupant)
+        client = rig.connect()
+        client.send(command)
+        wait_until(lambda: device.parked() == rig.sessions, "it waits for the slot")
+        assert device.cancel(set(rig.sessions)) == 1
+        client.read_eof()
+        wait_until(lambda: rig.service.clients.count() == 0, "its connection is closed")
+        device.leave(READ, 0.0)
+
+
 def test_queue_is_open_during_a_graceful_stop(rig: Rig, gate: Gate) -> None:
     clients = [rig.connect() for _ in range(3)]
     for client in clients:
@@ -414,8 +432,12 @@ def test_read_error_says_at_which_byte(
     assert client.ask(b"MD5 /dev1/f fsck") == OK
 
 
+@pytest.mark.parametrize(
+    ("is_begun", "reply"),
+    [(True, b"/dev1/f MD5=-1\r\n"), (False, b"ERR read /dev1/f at 0 failed\r\n")],
+)
 def test_error_after_the_reply_was_begun_ends_it(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, is_begun: bool, reply: bytes
 ) -> None:
     """A client that sends no more gets the begin of the line ahead."""
     client = rig.connect()
@@ -432,14 +454,19 @@ def test_error_after_the_reply_was_begun_ends_it(
         if slices:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         slices.append(None)
-        client.sock.shutdown(socket.SHUT_WR)
-        wait_until(has_ended, "its end is there")
+        if is_begun:
+            client.sock.shutdown(socket.SHUT_WR)
+            wait_until(has_ended, "its end is there")
         return False
 
-    monkeypatch.setattr(FileDigest, "read_slice", read_slice)
-    client.send(b"MD5 /dev1/f\r\n")
-    assert client.read_line() == b"/dev1/f MD5=-1\r\n"
-    client.read_eof()
+    with monkeypatch.context() as failing:
+        failing.setattr(FileDigest, "read_slice", read_slice)
+        client.send(b"MD5 /dev1/f\r\nsize /dev1/f\r\n")
+        assert client.read_line() == reply
+    # What was sent ahead is no part of the next reply.
+    assert client.read_line() == b"/dev1/f %d\r\n" % len(CONTENT)
+    if is_begun:
+        client.read_eof()
 
 
 @pytest.mark.parametrize("reason", [b"", b" fsck"], ids=["plain", "fsck"])
@@ -498,16 +525,19 @@ def test_number_of_threads_is_passed_on(rig: Rig, caplog: pytest.LogCaptureFixtu
 def test_line_that_is_too_long_is_answered_with_a_reset(
     rig: Rig, end: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(commands, "_complaints", RateLimiter(3600.0))
+    now = 1000.0
+    monkeypatch.setattr(rate_limit, "monotonic", lambda: now)
+    monkeypatch.setattr(commands._complaints, "_due_at", 0.0)
     peers = []
-    for _ in range(3):
+    for second in (1000.0, 1000.9, 1001.0):
+        now = second
         client = rig.connect()
         peers.append(rig.sessions[-1].peer())
         client.send(b"size /dev1/f\r\n" + b"x" * (MAX_LINE + 1) + end)
         with pytest.raises(ConnectionResetError):
             client.read_lines(2)
-    # Once in a while.
-    assert caplog.messages == [f"mgmt request too large from {peers[0]}"]
+    # One a second.
+    assert caplog.messages == [f"mgmt request too large from {peer}" for peer in peers[::2]]
 
 
 def test_each_command_is_counted_by_its_name(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -567,14 +597,20 @@ def test_shutdown_is_passed_on_without_a_reply(rig: Rig) -> None:
 
 
 def test_number_of_threads_is_not_logged_without_end(
-    rig: Rig, caplog: pytest.LogCaptureFixture
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = 1000.0
+    monkeypatch.setattr(rate_limit, "monotonic", lambda: now)
+    monkeypatch.setattr(commands._changes, "_full_at", 0.0)
     caplog.set_level("INFO", "mogstored")
     client = rig.connect()
-    for number in range(200):
-        client.ask(b"server aio_threads = %d" % (1 + number % 100))
-    assert len(rig.threads_asked) == 200
-    assert len(caplog.messages) < 100
+    for number in range(1, 26):
+        client.ask(b"server aio_threads = %d" % number)
+    assert len(rig.threads_asked) == 25
+    assert len(caplog.messages) == 20
+    now += 1.0
+    client.ask(b"server aio_threads = 7")
+    assert len(caplog.messages) == 21
 
 
 @pytest.mark.parametrize("command", [b"size /dev1/f", b"MD5 /dev1/f"])
