@@ -1,4 +1,4 @@
-"""A check after each unit test: it has left no descriptor open."""
+"""What each unit test begins with, and a check after it: it has left no descriptor open."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mogstored.files import disk_errors
+from mogstored.log.rate_limit import KeyedRateLimiter
 from tests.support.descriptors import none_left_open
 
 if TYPE_CHECKING:
@@ -17,3 +19,9 @@ def _leaves_no_descriptor_open() -> Iterator[None]:
     """Set up before the other fixtures of a test, and so checked after them."""
     with none_left_open():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _errors_of_other_tests_are_not_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server logs once a second what was left out of the log in the whole process."""
+    monkeypatch.setattr(disk_errors, "_lines", KeyedRateLimiter(disk_errors._INTERVAL_S))

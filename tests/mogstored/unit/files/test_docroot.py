@@ -61,7 +61,7 @@ def test_listing_leaves_the_offset_alone(
 
 
 def test_only_devices_are_counted(docroot: Docroot, tmp_path: Path) -> None:
-    for name in ("dev2", "dev02", "other"):
+    for name in ("dev2", "dev02", "dev", "other"):
         (tmp_path / name).mkdir()
     assert docroot.count_devices() == 2
 

@@ -14,7 +14,6 @@ from mogstored.files import disk_errors
 from mogstored.files.disk_errors import Attempt, DeviceDown, NotMounted
 from mogstored.http import statuses
 from mogstored.log import rate_limit
-from mogstored.log.rate_limit import KeyedRateLimiter
 from tests.support.clock import stop_clock
 
 # FreeBSD's numbers: a file system that found itself damaged, and a jail of capabilities.
@@ -138,7 +137,6 @@ def test_not_mounted(table: dict[int, int], expected: int) -> None:
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time of the rate limit, which has not seen anything yet."""
     now = stop_clock(monkeypatch, rate_limit, 100.0)
-    monkeypatch.setattr(disk_errors, "_lines", KeyedRateLimiter(interval_s=5.0))
     # With the limits that they have.
     monkeypatch.setattr(statuses._aborted_paths, "_seen", {})
     for bucket in (statuses._aborted, statuses._mismatches):
