@@ -63,9 +63,9 @@ def test_only_parallel_checks_run_together(tmp_path: Path, *, in_parallel: bool)
 
 
 def test_process_has_no_descriptor_of_the_caller() -> None:
-    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
-    # What the check opens is between others.
-    for fd in held[:4]:
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(16)]
+    # The queue of the caller and both ends of the pipe are between others.
+    for fd in held[-4:-1]:
         os.close(fd)
 
     def exercise(_directory: str, size: int, _note: Note) -> Result:
@@ -73,7 +73,7 @@ def test_process_has_no_descriptor_of_the_caller() -> None:
         return Result(size, reason=f"{is_null} {sum(map(_is_open, range(3, 1024)))}")
 
     ((_, result),) = check_apart(DEVICES[:1], 7, PATIENCE_S, exercise=exercise)
-    for fd in held[4:]:
+    for fd in (*held[:-4], held[-1]):
         os.close(fd)
     # The null device, and the pipe to the caller.
     assert result.reason == "[True, True, True] 2"

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import pytest
 
+from mogpoll.probe.sleeping import settle
 from mogpoll.threads import signals_blocked
 from mogstored import children
 from mogstored.utilization import iostat_feed
@@ -23,7 +24,7 @@ from mogstored.utilization.iostat_feed import IostatFeed, spawn_shell
 from mogstored.utilization.report import Report
 from tests.support.descriptors import open_numbers
 from tests.support.threads import Running, join
-from tests.support.waiting import promptly, wait_until
+from tests.support.waiting import PATIENCE_S, promptly, wait_until
 
 LONG_S = 3600.0
 
@@ -222,11 +223,29 @@ def test_no_shell_to_start_it(
     )
 
 
-@pytest.mark.parametrize("script", ["exec sleep 60", "exec >&-; exec sleep 60"])
-def test_stop_ends_it(runs: Runs, script: str) -> None:
-    feed = runs.start(script)
+def test_stop_ends_it(runs: Runs) -> None:
+    feed = runs.start("exec sleep 60")
     runs.await_runs(1)
     feed.stop()
+    assert not _is_alive(runs.pids()[0])
+
+
+def test_stop_ends_what_has_closed_its_output(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread waits for its end, and must not keep others from sending a signal."""
+    reaps = threading.Event()
+    reap = IostatFeed._reap
+
+    def note(feed: IostatFeed) -> tuple[int, int]:
+        reaps.set()
+        return reap(feed)
+
+    monkeypatch.setattr(IostatFeed, "_reap", note)
+    feed = runs.start("exec >&-; exec sleep 60")
+    assert reaps.wait(PATIENCE_S)
+    assert feed._thread is not None
+    settle(feed._thread.native_id)
+    stopping = Running(feed.stop)
+    wait_until(stopping.is_over, "it is stopped")
     assert not _is_alive(runs.pids()[0])
 
 
