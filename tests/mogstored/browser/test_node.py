@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from selenium.webdriver.chrome.webdriver import WebDriver
 
-# A device counts as hung after 10 s.
-
 
 def open_page(browser: WebDriver, node: Node) -> None:
     host, port = node.admin

@@ -24,7 +24,7 @@ def _leaves_no_descriptor_open() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _errors_of_other_tests_are_not_logged() -> Iterator[None]:
     """A server logs once a second what was left out of the log in the whole process."""
-    # Not the fixture's: what a test patches must be undone before its other fixtures.
+    # Not with `monkeypatch`, which would undo what a test patches only after all its fixtures.
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(disk_errors, "_lines", KeyedRateLimiter(disk_errors._INTERVAL_S))
         yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -18,6 +17,7 @@ from mogstored.process.upgrades.invocation import Invocation
 from mogstored.process.upgrades.launcher import ENDED, FAILED, STARTED, Answer
 from mogstored.process.upgrades.upgrade import Upgrade
 from tests.support.clock import stop_clock
+from tests.support.processes import bystander
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +137,7 @@ def test_launcher_that_is_gone_while_a_start_is_awaited(
 def test_end_of_the_new_process_is_noticed_without_a_launcher(
     upgrade: Upgrade, launcher: FakeLauncher, pidfile: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with subprocess.Popen(["sleep", "60"]) as new:
+    with bystander() as new:
         upgrade.begin()
         launcher.next = [Answer(STARTED, new.pid)]
         upgrade.advance()
@@ -145,7 +145,6 @@ def test_end_of_the_new_process_is_noticed_without_a_launcher(
         upgrade.advance()
         assert not is_back(pidfile)
         assert upgrade.interval_s is not None
-        new.kill()
     assert new.returncode == -signal.SIGKILL, "it was only looked at"
     upgrade.advance()
     assert is_back(pidfile)
