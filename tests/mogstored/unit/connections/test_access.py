@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from mogstored.config.values.networks import AccessRule, parse_allowed, parse_denied
 from mogstored.connections import access
 from mogstored.connections.access import AccessList, Gate, access_list
-from mogstored.log import rate_limit
-from tests.support.clock import stop_clock
+from tests.support.clock import stop_clock_of_lines
 from tests.support.waiting import promptly
 
 if TYPE_CHECKING:
@@ -146,10 +145,7 @@ def test_hundred_rules_cost_little() -> None:
 def test_gate_counts_and_logs_a_part(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    now = stop_clock(monkeypatch, rate_limit, 1000.0)
-    # With the limit that it has.
-    monkeypatch.setattr(access._lines, "_full_at", 0.0)
-    monkeypatch.setattr(access._lines, "_skipped", 0)
+    now = stop_clock_of_lines(monkeypatch, 1000.0, access._lines)
     gate = Gate("mgmt")
     assert gate.admits("127.0.0.1")
     gate.access = AccessList(rules("deny 127.0.0.0/8"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +13,7 @@ from mogstored.connections import clients as module
 from mogstored.connections.clients import Clients
 from mogstored.log.handlers import NOTICE
 from tests.support.clock import stop_clock
-from tests.support.threads import join
+from tests.support.threads import Running
 from tests.support.waiting import promptly, wait_until
 
 if TYPE_CHECKING:
@@ -181,12 +180,11 @@ def meanwhile(pool: Pool, act: Callable[[], object], call: Callable[[], object])
         wait_until(lambda: changed._waiters, "it waits")
         act()
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    acting = Running(run)
     try:
         return call()
     finally:
-        join(thread)
+        acting.result()
 
 
 def test_all_that_expire_are_awaited(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

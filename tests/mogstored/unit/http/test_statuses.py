@@ -13,8 +13,7 @@ import pytest
 from mogstored.files import disk_errors
 from mogstored.files.disk_errors import Attempt, DeviceDown, NotMounted
 from mogstored.http import statuses
-from mogstored.log import rate_limit
-from tests.support.clock import stop_clock
+from tests.support.clock import stop_clock_of_lines
 
 # FreeBSD's numbers: a file system that found itself damaged, and a jail of capabilities.
 EINTEGRITY, ENOTCAPABLE = 97, 93
@@ -136,13 +135,8 @@ def test_not_mounted(table: dict[int, int], expected: int) -> None:
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time of the rate limit, which has not seen anything yet."""
-    now = stop_clock(monkeypatch, rate_limit, 100.0)
-    # With the limits that they have.
     monkeypatch.setattr(statuses._aborted_paths, "_seen", {})
-    for bucket in (statuses._aborted, statuses._mismatches):
-        monkeypatch.setattr(bucket, "_full_at", 0.0)
-        monkeypatch.setattr(bucket, "_skipped", 0)
-    return now
+    return stop_clock_of_lines(monkeypatch, 100.0, statuses._aborted, statuses._mismatches)
 
 
 @pytest.mark.usefixtures("now")

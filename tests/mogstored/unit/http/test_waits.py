@@ -18,10 +18,9 @@ from mogstored.http.connection import Abandoned, Discard, Flush, Refusal
 from mogstored.http.dispatch import HTTPSession
 from mogstored.http.message.partial import PartialHead
 from mogstored.http.message.request import Fields
-from mogstored.log import rate_limit
 from mogstored.log.rate_limit import BurstLimiter
 from mogstored.observability.counters import Counters
-from tests.support.clock import stop_clock
+from tests.support.clock import stop_clock_of_lines
 from tests.support.sockets import stream_pair
 
 if TYPE_CHECKING:
@@ -155,10 +154,7 @@ def test_lines_have_an_end(
     caplog: pytest.LogCaptureFixture,
     report: Callable[[], None],
 ) -> None:
-    now = stop_clock(monkeypatch, rate_limit, 1000.0)
-    # With the limit that it has.
-    monkeypatch.setattr(late_clients._lines, "_full_at", 0.0)
-    monkeypatch.setattr(late_clients._lines, "_skipped", 0)
+    now = stop_clock_of_lines(monkeypatch, 1000.0, late_clients._lines)
     for _ in range(25):
         report()
     assert len(caplog.messages) == 20

@@ -25,6 +25,7 @@ from mogstored.observability.counters import ThreadCounters
 from mogstored.sidechannel import checksum, commands
 from mogstored.sidechannel.lines import MAX_LINE
 from mogstored.sidechannel.lookup import Target
+from tests.support.clock import stop_clock_of_lines
 from tests.support.sidechannel_rig import Rig
 from tests.support.sockets import fill_for_good, reset
 from tests.support.threads import join
@@ -599,16 +600,14 @@ def test_shutdown_is_passed_on_without_a_reply(rig: Rig) -> None:
 def test_number_of_threads_is_not_logged_without_end(
     rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = 1000.0
-    monkeypatch.setattr(rate_limit, "monotonic", lambda: now)
-    monkeypatch.setattr(commands._changes, "_full_at", 0.0)
+    now = stop_clock_of_lines(monkeypatch, 1000.0, commands._changes)
     caplog.set_level("INFO", "mogstored")
     client = rig.connect()
     for number in range(1, 26):
         client.ask(b"server aio_threads = %d" % number)
     assert len(rig.threads_asked) == 25
     assert len(caplog.messages) == 20
-    now += 1.0
+    now[0] += 1.0
     client.ask(b"server aio_threads = 7")
     assert len(caplog.messages) == 21
 
